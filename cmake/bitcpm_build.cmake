@@ -1,0 +1,72 @@
+# Compiler settings and the two functions every CMakeLists.txt here uses.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+# Everything but libc, libm and OpenSSL is linked in: the binary runs where nothing is installed.
+set(Boost_USE_STATIC_LIBS ON)
+find_package(Threads REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS json)
+find_package(fmt REQUIRED)
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+# No -march=native and no -ffast-math, ever; no contraction, so that an FMA stands only where the
+# source says so (docs/numerics.md).
+add_compile_options(-Wall -Wextra -ffp-contract=off)
+if(BITCPM_WERROR)
+  add_compile_options(-Werror)
+endif()
+if(BITCPM_SANITIZE)
+  add_compile_options(-fsanitize=${BITCPM_SANITIZE} -fno-omit-frame-pointer
+                      -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${BITCPM_SANITIZE})
+endif()
+
+# bitcpm_module(name SOURCES a.cc … [TESTS a_test.cc …] [DEPS module-or-library …])
+#   Defines the static library bitcpm_<name> of this folder, and <name>_test from TESTS.
+function(bitcpm_module name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;TESTS;DEPS" ${ARGN})
+  if(ARG_SOURCES)
+    add_library(bitcpm_${name} STATIC ${ARG_SOURCES})
+    set(scope PUBLIC)
+  else()
+    add_library(bitcpm_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(bitcpm_${name} ${scope} ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(bitcpm_${name} ${scope} ${ARG_DEPS})
+  if(ARG_TESTS)
+    bitcpm_test(${name}_test SOURCES ${ARG_TESTS} DEPS bitcpm_${name})
+  endif()
+endfunction()
+
+# bitcpm_test(name SOURCES … DEPS … [ENV VAR=value …] [TIMEOUT seconds])
+#   One GoogleTest binary, registered as one ctest case. BITCPM_SOURCE_DIR names the checkout, for
+#   tests that read assets/ or tests/golden/.
+function(bitcpm_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;ENV" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  if(NOT TARGET ${name})
+    add_executable(${name} ${ARG_SOURCES})
+    target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gtest_main)
+    target_compile_definitions(${name} PRIVATE BITCPM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  endif()
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  if(ARG_ENV)
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT "${ARG_ENV}")
+  endif()
+endfunction()
+
+# bitcpm_isa(level FLAGS … SOURCES …)
+#   Adds the sources of one CPU level to bitcpm_kernels, compiled with that level's flags.
+function(bitcpm_isa level)
+  cmake_parse_arguments(ARG "" "" "FLAGS;SOURCES" ${ARGN})
+  target_sources(bitcpm_kernels PRIVATE ${ARG_SOURCES})
+  set_source_files_properties(${ARG_SOURCES} PROPERTIES COMPILE_OPTIONS "${ARG_FLAGS}")
+endfunction()

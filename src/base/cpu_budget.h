@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstddef>
+
+namespace bitcpm {
+
+// Threads this process may really run at once: the CPUs of its affinity mask, cut to its cgroup's
+// cpu.max quota (rounded up). At least 1.
+int usable_cpus();
+
+// Bytes of memory this process may still take: MemAvailable, cut to what its cgroup leaves.
+std::size_t usable_memory_bytes();
+
+// This process's resident set, in bytes (VmRSS of /proc/self/status).
+std::size_t resident_bytes();
+
+}  // namespace bitcpm

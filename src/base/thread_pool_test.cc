@@ -1,0 +1,38 @@
+#include "base/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace bitcpm {
+namespace {
+
+// Protects: every item is visited exactly once, whatever the team, count and grain.
+TEST(ThreadPool, CoversEveryItemOnce) {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    for (const std::size_t count : {0u, 1u, 2u, 7u, 64u, 1000u}) {
+      for (const std::size_t grain : {1u, 3u, 64u, 5000u}) {
+        std::vector<std::atomic<int>> visits(count);
+        pool.parallel_for(count, grain, [&](std::size_t begin, std::size_t end) {
+          EXPECT_LE(end - begin, grain);
+          for (std::size_t i = begin; i < end; ++i) ++visits[i];
+        });
+        for (const auto& visit : visits) EXPECT_EQ(visit.load(), 1);
+      }
+    }
+  }
+}
+
+// Protects: back-to-back loops neither lose a wake-up nor let a late worker into the next loop.
+TEST(ThreadPool, SurvivesManyShortLoops) {
+  ThreadPool pool(4);
+  std::atomic<std::size_t> sum{0};
+  for (int round = 0; round < 5000; ++round) {
+    pool.parallel_for(4, 1, [&](std::size_t begin, std::size_t) { sum += begin; });
+  }
+  EXPECT_EQ(sum.load(), 5000u * (0 + 1 + 2 + 3));
+}
+
+}  // namespace
+}  // namespace bitcpm

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/types.h"
+
+namespace bitcpm {
+
+using RequestId = std::uint64_t;
+
+// How one request's tokens are drawn. Names, ranges and order of application are vLLM's
+// (SamplingParams). The ranges are checked by Engine::submit.
+struct SamplingParams {
+  float temperature = 1.0f;         // [0, 2]; below 1e-5: greedy
+  float top_p = 1.0f;               // (0, 1]
+  std::int32_t top_k = 0;           // 0 or -1: off
+  float min_p = 0.0f;               // [0, 1]
+  float presence_penalty = 0.0f;    // [-2, 2]
+  float frequency_penalty = 0.0f;   // [-2, 2]
+  float repetition_penalty = 1.0f;  // (0, 10]
+  std::vector<std::pair<TokenId, float>> logit_bias;  // added to the logits, [-100, 100]
+  std::uint64_t seed = 0;           // with the position, decides every draw
+  std::int32_t max_tokens = 16;     // >= 1
+  std::int32_t min_tokens = 0;      // no stop id before that many
+  bool ignore_eos = false;          // only max_tokens ends the request
+  std::vector<TokenId> stop_token_ids;  // besides the model's own eos ids
+  std::int32_t logprobs = -1;         // -1: none; 0: of the token; n: and of the n most likely
+  std::int32_t prompt_logprobs = -1;  // the same for each prompt token
+};
+
+// Natural log-probabilities of one position, from the logits as the model gave them (before
+// temperature, penalties and filters), as vLLM's default logprobs mode reports them.
+struct TokenLogprobs {
+  struct Entry {
+    TokenId token;
+    float logprob;
+  };
+  Entry chosen;
+  std::int32_t rank;       // of the chosen token, 1 = most likely
+  std::vector<Entry> top;  // most likely first; equal logits by ascending id
+};
+
+enum class FinishReason : std::uint8_t {
+  kStop,       // a stop id; EngineEvent::stop_token names it
+  kLength,     // max_tokens, or the model's context is full
+  kCancelled,  // cancel(), or the engine is stopping
+};
+
+// What a request's sink receives. Every accepted request gets any number of token events and
+// exactly one event with `finish`, the last; it may carry a token as well.
+struct EngineEvent {
+  RequestId request = 0;
+  std::optional<TokenId> token;
+  std::optional<TokenLogprobs> logprobs;  // of `token`, if asked for
+  // Entry i is of prompt token i + 1; in one event before the first token, if asked for.
+  std::vector<TokenLogprobs> prompt_logprobs;
+  std::optional<FinishReason> finish;
+  std::optional<TokenId> stop_token;  // with kStop; the token itself is in `token` too
+};
+
+// Called on the engine thread: must return at once, never throw, never call back into the engine.
+using EventSink = std::function<void(EngineEvent&&)>;
+
+}  // namespace bitcpm
