@@ -19,8 +19,8 @@ TEST(DType, F16WidensEveryValue) {
       EXPECT_TRUE(mantissa != 0 ? std::isnan(got) : std::isinf(got)) << bits;
       continue;
     }
-    const double want = exponent == 0 ? std::ldexp(mantissa, -24)
-                                      : std::ldexp(1024 + mantissa, exponent - 25);
+    const double want =
+        exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
     EXPECT_EQ(got, static_cast<float>(sign * want)) << bits;
     EXPECT_EQ(std::signbit(got), sign < 0) << bits;
   }
@@ -45,9 +45,9 @@ TEST(DType, Bf16RoundsToNearestEven) {
   };
   constexpr Case kCases[] = {
       {1.0f, 0x3f80},
-      {1.00390625f, 0x3f80},   // tie between 0x3f80 and 0x3f81: to even
-      {1.01171875f, 0x3f82},   // tie between 0x3f81 and 0x3f82: to even
-      {1.00390637f, 0x3f81},   // just above the tie
+      {1.00390625f, 0x3f80},                        // tie between 0x3f80 and 0x3f81: to even
+      {1.01171875f, 0x3f82},                        // tie between 0x3f81 and 0x3f82: to even
+      {1.00390637f, 0x3f81},                        // just above the tie
       {std::numeric_limits<float>::max(), 0x7f80},  // overflows to infinity
   };
   for (const Case& c : kCases) EXPECT_EQ(bf16_from_f32(c.value), c.want) << c.value;

@@ -103,15 +103,14 @@ using Status = Result<void>;
 #define BITCPM_CONCAT(a, b) BITCPM_CONCAT_INNER(a, b)
 
 // BITCPM_TRY(expr): returns the error of a Status expression, if it has one.
-#define BITCPM_TRY(expr)                                             \
-  do {                                                               \
-    if (auto bitcpm_status = (expr); !bitcpm_status.ok())            \
-      return std::move(bitcpm_status).error();                       \
+#define BITCPM_TRY(expr)                                                                           \
+  do {                                                                                             \
+    if (auto bitcpm_status = (expr); !bitcpm_status.ok()) return std::move(bitcpm_status).error(); \
   } while (false)
 
 // BITCPM_ASSIGN(auto x, expr): x = the value of a Result expression, or return its error.
 #define BITCPM_ASSIGN(lhs, expr) BITCPM_ASSIGN_INNER(BITCPM_CONCAT(bitcpm_r, __LINE__), lhs, expr)
-#define BITCPM_ASSIGN_INNER(result, lhs, expr)          \
-  auto result = (expr);                                 \
-  if (!result.ok()) return std::move(result).error();   \
+#define BITCPM_ASSIGN_INNER(result, lhs, expr)        \
+  auto result = (expr);                               \
+  if (!result.ok()) return std::move(result).error(); \
   lhs = std::move(result).value()

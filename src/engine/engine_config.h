@@ -7,8 +7,8 @@ namespace bitcpm {
 
 // All limits of one engine, fixed at start-up.
 struct EngineConfig {
-  std::int32_t max_model_len = 0;      // prompt + generated tokens of one request
-  std::int32_t max_num_seqs = 64;      // requests running at once
+  std::int32_t max_model_len = 0;             // prompt + generated tokens of one request
+  std::int32_t max_num_seqs = 64;             // requests running at once
   std::int32_t max_num_batched_tokens = 512;  // prefill + decode, per forward pass
   std::int32_t max_waiting_requests = 1024;   // beyond: refused as busy
   std::size_t kv_cache_bytes = 0;

@@ -16,19 +16,19 @@ using RequestId = std::uint64_t;
 // How one request's tokens are drawn. Names, ranges and order of application are vLLM's
 // (SamplingParams). The ranges are checked by Engine::submit.
 struct SamplingParams {
-  float temperature = 1.0f;         // [0, 2]; below 1e-5: greedy
-  float top_p = 1.0f;               // (0, 1]
-  std::int32_t top_k = 0;           // 0 or -1: off
-  float min_p = 0.0f;               // [0, 1]
-  float presence_penalty = 0.0f;    // [-2, 2]
-  float frequency_penalty = 0.0f;   // [-2, 2]
-  float repetition_penalty = 1.0f;  // (0, 10]
+  float temperature = 1.0f;                           // [0, 2]; below 1e-5: greedy
+  float top_p = 1.0f;                                 // (0, 1]
+  std::int32_t top_k = 0;                             // 0 or -1: off
+  float min_p = 0.0f;                                 // [0, 1]
+  float presence_penalty = 0.0f;                      // [-2, 2]
+  float frequency_penalty = 0.0f;                     // [-2, 2]
+  float repetition_penalty = 1.0f;                    // (0, 10]
   std::vector<std::pair<TokenId, float>> logit_bias;  // added to the logits, [-100, 100]
-  std::uint64_t seed = 0;           // with the position, decides every draw
-  std::int32_t max_tokens = 16;     // >= 1
-  std::int32_t min_tokens = 0;      // no stop id before that many
-  bool ignore_eos = false;          // only max_tokens ends the request
-  std::vector<TokenId> stop_token_ids;  // besides the model's own eos ids
+  std::uint64_t seed = 0;                             // with the position, decides every draw
+  std::int32_t max_tokens = 16;                       // >= 1
+  std::int32_t min_tokens = 0;                        // no stop id before that many
+  bool ignore_eos = false;                            // the model's eos ids do not end the request
+  std::vector<TokenId> stop_token_ids;                // end it besides, and even with ignore_eos
   std::int32_t logprobs = -1;         // -1: none; 0: of the token; n: and of the n most likely
   std::int32_t prompt_logprobs = -1;  // the same for each prompt token
 };

@@ -36,6 +36,12 @@ class ModelFiles {
   // Same, as text.
   Result<std::string_view> open_text(std::string_view file);
 
+  // `bytes`, part of a file opened here, will not be read again soon: a mapped file's whole pages
+  // leave memory. No effect on files given as memory.
+  void release_pages(std::span<const std::byte> bytes) const {
+    if (!directory_.empty()) release_mapped_pages(bytes);
+  }
+
  private:
   std::string display_name_;
   std::filesystem::path directory_;                                      // empty: from memory

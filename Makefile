@@ -1,0 +1,72 @@
+# The front door; `make help` lists it. CMake does the work (CMakePresets.json), scripts/setup.sh
+# installs what is missing. Variables are taken from the command line only, never from the
+# environment: shells export HOST, and platforms PORT, with other meanings.
+MODEL :=
+HOST := 127.0.0.1
+PORT := 8000
+ARGS :=
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+SECONDS_EACH := 60
+
+MAKEFLAGS += --no-print-directory
+# Downloads of crates survive a flaky network.
+export CARGO_NET_RETRY := 10
+
+build_preset = scripts/configure.sh $(1) && cmake --build build/$(1) --parallel $(JOBS) --target $(2)
+run_tests = ctest --test-dir build/$(1) --parallel $(JOBS) --output-on-failure
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test build dev tsan fuzz format check tidy clean setup
+
+help:
+	@echo 'make serve   build the release and serve the OpenAI API on $(HOST):$(PORT)'
+	@echo '             MODEL=dir (default: the built-in bitcpm-tiny)  PORT=n  HOST=address  ARGS="..."'
+	@echo 'make test    build everything and run all tests'
+	@echo 'make build   build/release/bin/bitcpm only'
+	@echo 'make dev     build and test under the address and undefined-behaviour sanitizers'
+	@echo 'make tsan    build and test under the thread sanitizer'
+	@echo 'make fuzz    fuzz every reader of untrusted files, SECONDS_EACH=$(SECONDS_EACH)'
+	@echo 'make check   format, include direction and kernel symbols, as CI does after the tests'
+	@echo 'make tidy    clang-tidy (minutes; not part of check)'
+	@echo 'make format  clang-format everything in place'
+	@echo 'make clean   remove build/'
+
+setup:
+	@scripts/setup.sh build
+
+build: setup
+	@$(call build_preset,release,bin/bitcpm)
+
+serve: build
+	@build/release/bin/bitcpm serve $(if $(MODEL),--model '$(MODEL)') --host '$(HOST)' --port '$(PORT)' $(ARGS)
+
+test: setup
+	@$(call build_preset,release,all)
+	@$(call run_tests,release)
+
+dev tsan: setup
+	@$(call build_preset,$@,all)
+	@$(call run_tests,$@)
+
+fuzz:
+	@scripts/setup.sh build fuzz
+	@scripts/fuzz.sh $(SECONDS_EACH)
+
+format:
+	@scripts/setup.sh format
+	@scripts/check_format.sh --fix
+
+check:
+	@scripts/setup.sh build format
+	@$(call build_preset,release,all)
+	@scripts/check_format.sh
+	@scripts/check_layers.py
+	@scripts/check_symbols.sh build/release
+
+tidy:
+	@scripts/setup.sh build tidy
+	@$(call build_preset,release,all)
+	@scripts/tidy.sh build/release $(JOBS)
+
+clean:
+	@rm -rf build

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+
+namespace bitcpm {
+
+// Writes to standard output at once, past stdio's buffer: text appears as it is made. A reader that
+// has gone away makes it false.
+bool print(std::string_view text);
+
+// A line to standard error, "bitcpm: " before it.
+void print_note(std::string_view line);
+
+// "37.8 GB", "450.0 MB", "812 B": powers of 1000.
+std::string human_bytes(std::size_t bytes);
+
+// "433,873,920"
+std::string with_commas(std::int64_t number);
+
+// JSON for people and tools: two-space indentation, arrays of scalars on one line, numbers in their
+// shortest round-trip spelling, no line break at the end.
+std::string pretty_json(const json::value& value);
+
+// The text cut or padded with spaces to `width` terminal columns, wide (CJK) characters counting
+// two.
+std::string padded(std::string_view utf8, std::size_t width);
+
+}  // namespace bitcpm

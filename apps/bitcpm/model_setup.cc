@@ -1,0 +1,139 @@
+#include "model_setup.h"
+
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+#include "backend/cpu/cpu_backend.h"
+#include "base/cpu_budget.h"
+#include "base/mmap_file.h"
+#include "embedded_model.h"
+#include "progress.h"
+
+namespace bitcpm {
+namespace {
+
+constexpr std::int64_t kMaxThreads = 1024;
+constexpr std::int64_t kMaxPositions = std::int64_t{1} << 30;
+constexpr std::size_t kMaxTemplateBytes = std::size_t{1} << 20;
+
+// A file of the checkpoint that may be missing; empty then.
+Result<std::string_view> optional_text(ModelFiles& files, std::string_view name) {
+  if (!files.contains(name)) return std::string_view{};
+  return files.open_text(name);
+}
+
+Result<ChatTemplate> load_chat_template(ModelFiles& files, std::string_view tokenizer_config,
+                                        const std::string& template_file) {
+  if (template_file.empty()) {
+    BITCPM_ASSIGN(const std::string_view jinja, optional_text(files, "chat_template.jinja"));
+    return ChatTemplate::load(tokenizer_config, jinja);
+  }
+  BITCPM_ASSIGN(const MmapFile file, MmapFile::open(template_file));
+  const std::span<const std::byte> bytes = file.bytes();
+  if (bytes.empty() || bytes.size() > kMaxTemplateBytes) {
+    return Error{Errc::kInvalid, template_file + ": a chat template has 1 byte to 1 MiB"};
+  }
+  return ChatTemplate::load(tokenizer_config,
+                            {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+Result<std::unique_ptr<Backend>> make_backend(const ModelOptions& options) {
+  CpuOptions cpu;
+  cpu.threads = thread_count(options);
+  if (const char* isa = std::getenv("BITCPM_ISA"); isa != nullptr && *isa != '\0') cpu.isa = isa;
+  auto backend = make_cpu_backend(cpu);
+  if (!backend.ok()) return std::move(backend).error().within("BITCPM_ISA");
+  return backend;
+}
+
+}  // namespace
+
+void add_model_argument(CLI::App& app, ModelOptions& options) {
+  app.add_option("MODEL,--model", options.model,
+                 "Directory of a Hugging Face checkpoint (default: the built-in bitcpm-tiny)")
+      ->type_name("DIR");
+}
+
+void add_threads_option(CLI::App& app, ModelOptions& options) {
+  add_count(app, "--threads", options.threads, 1, kMaxThreads,
+            "CPU threads (default: all that this process may use)");
+}
+
+void add_running_options(CLI::App& app, ModelOptions& options) {
+  add_model_argument(app, options);
+  add_threads_option(app, options);
+  add_word(app, "--numerics", options.numerics, {"exact"},
+           {{"fast", "8-bit activations are not implemented yet; leave it out"}},
+           "Arithmetic: lossless weights, f32 activations (default: exact)");
+  constexpr std::string_view kOnlyFloat32 = "the KV cache is kept in float32 only";
+  add_word(app, "--kv-cache-dtype", options.kv_cache_dtype, {"auto", "float32"},
+           {{"bfloat16", kOnlyFloat32},
+            {"float16", kOnlyFloat32},
+            {"fp8", kOnlyFloat32},
+            {"fp8_e4m3", kOnlyFloat32},
+            {"fp8_e5m2", kOnlyFloat32},
+            {"fp8_inc", kOnlyFloat32},
+            {"int8", kOnlyFloat32}},
+           "Element type of the KV cache (default: auto, which is float32)");
+  add_count(app, "--max-model-len", options.max_model_len, 1, kMaxPositions,
+            "Prompt and generated tokens of one request: 2048, 2k = 2000, 2K = 2048 "
+            "(default: the model's max_position_embeddings)");
+}
+
+int thread_count(const ModelOptions& options) {
+  return options.threads ? static_cast<int>(*options.threads) : usable_cpus();
+}
+
+Result<ModelFiles> open_model_files(const ModelOptions& options) {
+  if (options.model.empty()) return open_embedded_model();
+  return ModelFiles::open_directory(options.model);
+}
+
+Result<ModelSetup> load_model_setup(const ModelOptions& options) {
+  BITCPM_ASSIGN(ModelFiles files, open_model_files(options));
+  BITCPM_ASSIGN(ModelConfig config, read_model_config(files));
+  BITCPM_ASSIGN(const std::string_view tokenizer_json, files.open_text("tokenizer.json"));
+  BITCPM_ASSIGN(const std::string_view tokenizer_config,
+                optional_text(files, "tokenizer_config.json"));
+  auto tokenizer = Tokenizer::load(tokenizer_json, tokenizer_config);
+  if (!tokenizer.ok()) return std::move(tokenizer).error().within("tokenizer.json");
+  auto chat_template = load_chat_template(files, tokenizer_config, options.chat_template_file);
+  if (!chat_template.ok()) return std::move(chat_template).error().within("chat template");
+  BITCPM_ASSIGN(std::unique_ptr<Backend> backend, make_backend(options));
+
+  Progress progress("loading");
+  BITCPM_ASSIGN(LoadedModel loaded,
+                load_model(files, config, *backend,
+                           [&](std::size_t done, std::size_t total, std::string_view tensor) {
+                             progress.update(done, total, tensor);
+                           }));
+  return ModelSetup{files.display_name(),      std::move(config),  std::move(*tokenizer),
+                    std::move(*chat_template), std::move(backend), std::move(loaded.model),
+                    std::move(loaded.report)};
+}
+
+Result<MemoryPlan> plan_model_memory(const ModelSetup& setup, OptionalCount max_model_len,
+                                     OptionalCount kv_cache_bytes, std::int32_t max_num_seqs) {
+  MemoryRequest request;
+  request.max_model_len = max_model_len;
+  request.kv_cache_bytes = kv_cache_bytes;
+  request.max_num_seqs = max_num_seqs;
+  request.kv_block_tokens = setup.backend->kv_block_tokens();
+  request.kv_bytes_per_token = kv_bytes_per_token(setup.config);
+  request.usable_bytes = usable_memory_bytes();
+  return plan_memory(setup.config, request);
+}
+
+Result<std::unique_ptr<Engine>> start_single_engine(const ModelSetup& setup,
+                                                    std::int64_t max_model_len) {
+  BITCPM_ASSIGN(const MemoryPlan plan, plan_model_memory(setup, max_model_len, {}, 1));
+  EngineConfig config;
+  config.max_model_len = plan.max_model_len;
+  config.max_num_seqs = 1;
+  config.max_waiting_requests = 1;
+  config.kv_cache_bytes = plan.kv_cache_bytes;
+  return Engine::start(*setup.model, config);
+}
+
+}  // namespace bitcpm

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+#include "base/result.h"
+#include "engine/engine.h"
+#include "io/model_config.h"
+#include "io/model_files.h"
+#include "memory_plan.h"
+#include "model/loader.h"
+#include "model/model.h"
+#include "option_values.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace bitcpm {
+
+// The flags by which every command names a model and says how to run it.
+struct ModelOptions {
+  std::string model;  // empty: the embedded one
+  OptionalCount threads;
+  std::string numerics = "exact";
+  std::string kv_cache_dtype = "auto";
+  OptionalCount max_model_len;
+  std::string chat_template_file;  // empty: the checkpoint's own
+};
+
+void add_model_argument(CLI::App& app, ModelOptions& options);   // MODEL and --model
+void add_threads_option(CLI::App& app, ModelOptions& options);   // --threads
+void add_running_options(CLI::App& app, ModelOptions& options);  // all that running one needs
+
+// What --threads asks for; by default every CPU this process may use.
+int thread_count(const ModelOptions& options);
+
+// The checkpoint's files. Errors: those of ModelFiles::open_directory.
+Result<ModelFiles> open_model_files(const ModelOptions& options);
+
+// Everything one loaded checkpoint consists of; immutable but for the backend's memory.
+struct ModelSetup {
+  std::string name;  // as given, or the embedded model's
+  ModelConfig config;
+  Tokenizer tokenizer;
+  ChatTemplate chat_template;
+  std::unique_ptr<Backend> backend;  // before the model, which refers to it
+  std::unique_ptr<Model> model;
+  ModelReport report;
+};
+
+// Opens, parses and loads, with a progress bar; the files are closed again. The environment
+// variable BITCPM_ISA forces the CPU level. Errors: of whatever fails, naming the file.
+Result<ModelSetup> load_model_setup(const ModelOptions& options);
+
+// The engine for one request at a time, of at most `max_model_len` tokens.
+Result<std::unique_ptr<Engine>> start_single_engine(const ModelSetup& setup,
+                                                    std::int64_t max_model_len);
+
+// plan_memory() for this model on this machine, now.
+Result<MemoryPlan> plan_model_memory(const ModelSetup& setup, OptionalCount max_model_len,
+                                     OptionalCount kv_cache_bytes, std::int32_t max_num_seqs);
+
+}  // namespace bitcpm

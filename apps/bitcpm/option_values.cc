@@ -1,0 +1,107 @@
+#include "option_values.h"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <system_error>
+#include <vector>
+
+#include "base/quote.h"
+
+namespace bitcpm {
+namespace {
+
+constexpr std::string_view kSuffixes = "kmgt";
+
+// 0 for no suffix, else the power of 1000 or 1024.
+struct Suffix {
+  int power = 0;
+  bool binary = false;
+};
+
+Suffix read_suffix(std::string_view text) {
+  if (text.empty()) return {};
+  const char last = text.back();
+  const bool binary = last >= 'A' && last <= 'Z';
+  const char lower = binary ? static_cast<char>(last - 'A' + 'a') : last;
+  const std::size_t index = kSuffixes.find(lower);
+  if (index == std::string_view::npos) return {};
+  return {static_cast<int>(index) + 1, binary};
+}
+
+Error bad_count(std::string_view text) {
+  return {Errc::kInvalid, quote_name(text) + " is not a count (say 2048, 2k = 2000 or 2K = 2048)"};
+}
+
+}  // namespace
+
+Result<std::int64_t> parse_count(std::string_view text) {
+  const Suffix suffix = read_suffix(text);
+  const std::string_view digits = text.substr(0, text.size() - (suffix.power > 0 ? 1 : 0));
+  const char* const end = digits.data() + digits.size();
+  std::int64_t factor = 1;
+  for (int i = 0; i < suffix.power; ++i) factor *= suffix.binary ? 1024 : 1000;
+
+  if (digits.find('.') == std::string_view::npos) {
+    std::int64_t number = 0;
+    const auto [stop, error] = std::from_chars(digits.data(), end, number);
+    if (error == std::errc::result_out_of_range ||
+        (error == std::errc() && stop == end && __builtin_mul_overflow(number, factor, &number))) {
+      return Error{Errc::kInvalid, quote_name(text) + " is too large"};
+    }
+    if (error != std::errc() || stop != end) return bad_count(text);
+    return number;
+  }
+  if (suffix.power == 0) return bad_count(text);
+  if (suffix.binary) {
+    return Error{
+        Errc::kInvalid,
+        quote_name(text) + ": a binary suffix takes no fraction; use the lower-case letter"};
+  }
+  double number = 0;
+  const auto [stop, error] = std::from_chars(digits.data(), end, number, std::chars_format::fixed);
+  if (error != std::errc() || stop != end || number < 0) return bad_count(text);
+  const double product = number * static_cast<double>(factor);
+  if (!(product < 0x1p63)) return Error{Errc::kInvalid, quote_name(text) + " is too large"};
+  return static_cast<std::int64_t>(product);
+}
+
+CLI::Option* add_count(CLI::App& app, const std::string& flags, OptionalCount& target,
+                       std::int64_t least, std::int64_t most, const std::string& help) {
+  // The value is read where CLI11 lets a check explain itself, and stored at once.
+  const auto read = [&target, least, most](const std::string& text) -> std::string {
+    const auto count = parse_count(text);
+    if (!count.ok()) return count.error().message;
+    if (*count < least) return quote_name(text) + " is less than " + std::to_string(least);
+    if (*count > most) return quote_name(text) + " is more than " + std::to_string(most);
+    target = *count;
+    return {};
+  };
+  return app
+      .add_option(
+          flags, [](const CLI::results_t&) { return true; }, help)
+      ->check(read)
+      ->type_name("N");
+}
+
+CLI::Option* add_word(CLI::App& app, const std::string& flags, std::string& target,
+                      std::initializer_list<std::string_view> allowed,
+                      std::initializer_list<RefusedValue> refused, const std::string& help) {
+  std::string listed;
+  for (const std::string_view word : allowed)
+    listed += (listed.empty() ? "" : "|") + std::string(word);
+  const auto check = [allowed = std::vector(allowed), refused = std::vector(refused),
+                      listed](const std::string& text) -> std::string {
+    for (const std::string_view word : allowed) {
+      if (text == word) return {};
+    }
+    for (const RefusedValue& entry : refused) {
+      if (text == entry.value)
+        return quote_name(text) + " is not supported: " + std::string(entry.reason);
+    }
+    return quote_name(text) + " is not supported; here it is " + listed;
+  };
+  return app.add_option(flags, target, help)->check(check)->type_name(listed);
+}
+
+}  // namespace bitcpm

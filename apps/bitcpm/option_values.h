@@ -1,0 +1,38 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace bitcpm {
+
+// A count as vLLM writes it: "2048", "2k" = 2000, "1.5k" = 1500, "2K" = 2048; k, m, g and t are
+// powers of 1000, K, M, G and T of 1024 and take no fraction. Errors: kInvalid, saying what is
+// wrong.
+Result<std::int64_t> parse_count(std::string_view text);
+
+// Where a count that may be left out ends up.
+using OptionalCount = std::optional<std::int64_t>;
+
+// An option whose value parse_count() reads and that must lie in [least, most].
+CLI::Option* add_count(CLI::App& app, const std::string& flags, OptionalCount& target,
+                       std::int64_t least, std::int64_t most, const std::string& help);
+
+// A value that somebody may well ask for and that this program does not honour.
+struct RefusedValue {
+  std::string_view value;
+  std::string_view reason;
+};
+
+// An option that takes one of a few words; others are refused, some of them with a reason.
+CLI::Option* add_word(CLI::App& app, const std::string& flags, std::string& target,
+                      std::initializer_list<std::string_view> allowed,
+                      std::initializer_list<RefusedValue> refused, const std::string& help);
+
+}  // namespace bitcpm

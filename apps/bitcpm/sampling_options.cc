@@ -1,0 +1,64 @@
+#include "sampling_options.h"
+
+#include <limits>
+#include <random>
+
+namespace bitcpm {
+namespace {
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) | device();
+}
+
+}  // namespace
+
+void add_sampling_options(CLI::App& app, SamplingOptions& options) {
+  constexpr auto kAnyK = std::numeric_limits<std::int32_t>::max();
+  app.add_option("--temperature", options.temperature,
+                 "0 is greedy (default: the model's generation_config.json, else 1)")
+      ->check(CLI::Range(0.0, 2.0));
+  app.add_option("--top-p", options.top_p, "Nucleus mass (default: the model's, else 1)")
+      ->check(CLI::Range(0.0, 1.0));
+  add_count(app, "--top-k", options.top_k, -1, kAnyK,
+            "Most likely tokens to draw from, 0 or -1 for all (default: the model's, else 0)");
+  app.add_option("--min-p", options.min_p,
+                 "Least probability relative to the likeliest token (default: the model's, else 0)")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--presence-penalty", options.presence_penalty, "(default: 0)")
+      ->check(CLI::Range(-2.0, 2.0));
+  app.add_option("--frequency-penalty", options.frequency_penalty, "(default: 0)")
+      ->check(CLI::Range(-2.0, 2.0));
+  app.add_option("--repetition-penalty", options.repetition_penalty,
+                 "(default: the model's, else 1)")
+      ->check(CLI::Range(0.0, 10.0));
+  app.add_option("--seed", options.seed, "Decides every draw (default: a random one)");
+  app.add_option("--stop", options.stop, "Text that ends the answer; may be given several times")
+      ->expected(1)
+      ->take_all()
+      ->type_name("TEXT");
+  app.add_flag("--ignore-eos", options.ignore_eos, "Generate until --max-tokens");
+}
+
+SamplingParams make_sampling_params(const SamplingOptions& options,
+                                    const GenerationDefaults& defaults) {
+  SamplingParams params;
+  const auto choose = [](const auto& given, const auto& of_model, auto otherwise) {
+    using Value = decltype(otherwise);
+    if (given) return static_cast<Value>(*given);
+    return of_model ? static_cast<Value>(*of_model) : otherwise;
+  };
+  params.temperature = choose(options.temperature, defaults.temperature, params.temperature);
+  params.top_p = choose(options.top_p, defaults.top_p, params.top_p);
+  params.top_k = choose(options.top_k, defaults.top_k, params.top_k);
+  params.min_p = choose(options.min_p, defaults.min_p, params.min_p);
+  params.presence_penalty = options.presence_penalty;
+  params.frequency_penalty = options.frequency_penalty;
+  params.repetition_penalty =
+      choose(options.repetition_penalty, defaults.repetition_penalty, params.repetition_penalty);
+  params.seed = options.seed.value_or(random_seed());
+  params.ignore_eos = options.ignore_eos;
+  return params;
+}
+
+}  // namespace bitcpm

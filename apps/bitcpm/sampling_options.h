@@ -1,0 +1,37 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/request.h"
+#include "io/model_config.h"
+#include "option_values.h"
+
+namespace bitcpm {
+
+// How `complete` and `chat` draw tokens; what is left out comes from the model's
+// generation_config.json, as on the server, and then from SamplingParams.
+struct SamplingOptions {
+  std::optional<float> temperature;
+  std::optional<float> top_p;
+  OptionalCount top_k;
+  std::optional<float> min_p;
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  std::optional<float> repetition_penalty;
+  std::optional<std::uint64_t> seed;
+  OptionalCount max_tokens;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+};
+
+// Adds all flags but --max-tokens, whose default differs.
+void add_sampling_options(CLI::App& app, SamplingOptions& options);
+
+// Everything but max_tokens. Without --seed, a random seed.
+SamplingParams make_sampling_params(const SamplingOptions& options,
+                                    const GenerationDefaults& defaults);
+
+}  // namespace bitcpm

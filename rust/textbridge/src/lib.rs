@@ -1,0 +1,12 @@
+//! Hugging Face's `tokenizers` and `minijinja` behind the C interface of `include/textbridge.h`.
+//!
+//! `tokenizer` and `template` are plain Rust and know nothing of C; `exports` is the C interface;
+//! `boundary` is what every export shares: owned results, and panics turned into errors.
+
+mod boundary;
+mod byte_fallback;
+mod exports;
+mod json_dump;
+mod python;
+mod template;
+mod tokenizer;

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "backend/batch_view.h"
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "tensor/quantized_matrix.h"
+#include "tensor/tensor_view.h"
+
+namespace bitcpm {
+
+// A weight matrix in the layout a backend's kernels want. Immutable.
+class PreparedWeight {
+ public:
+  virtual ~PreparedWeight() = default;
+  virtual std::int64_t rows() const = 0;
+  virtual std::int64_t cols() const = 0;
+  virtual std::size_t bytes() const = 0;
+};
+
+struct KvShape {
+  std::int32_t num_layers = 0;
+  std::int32_t num_key_value_heads = 0;
+  std::int32_t head_dim = 0;
+};
+
+// The keys and values of `num_blocks` blocks of kv_block_tokens() positions, all layers.
+class KvCache {
+ public:
+  virtual ~KvCache() = default;
+  virtual std::int32_t num_blocks() const = 0;
+  virtual std::size_t bytes() const = 0;
+};
+
+struct LinearTarget {
+  const PreparedWeight* weight;
+  TensorView out;  // [tokens, weight->rows()]
+};
+
+// cos and sin of every row's angles, already times the attention factor.
+struct RopeAngles {
+  TensorView cos;  // [tokens, head_dim / 2]
+  TensorView sin;
+};
+
+// The device seam: memory and a dozen coarse operations, one virtual call each. All tensors are f32
+// [tokens, …] in memory of this backend; a result does not depend on the batch around its row.
+// Shapes are promises of the caller (checked at load, not per call). Operations report no errors:
+// device faults surface in the engine. Thread: one caller at a time.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // For the log: "cpu avx512vnni, 2 threads".
+  virtual std::string description() const = 0;
+  virtual std::int32_t kv_block_tokens() const = 0;
+
+  // The host threads this backend works with; free between operations, as during loading.
+  virtual ThreadPool& pool() = 0;
+
+  // Errors of the next four: kExhausted (no memory).
+  virtual Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) = 0;
+  virtual Result<std::unique_ptr<KvCache>> allocate_kv(const KvShape& shape,
+                                                       std::int32_t num_blocks) = 0;
+  virtual Result<Buffer> allocate(std::size_t bytes) = 0;
+  virtual Result<Buffer> upload(std::span<const float> values) = 0;
+
+  // h = scale * table[tokens].  table [vocab, hidden], h [tokens, hidden]
+  virtual void embed(const PreparedWeight& table, std::span<const TokenId> tokens, float scale,
+                     TensorView h) = 0;
+
+  // out = x / rms(x) * weight.  x, out [tokens, hidden]; weight [hidden]
+  virtual void rms_norm(TensorView x, const Buffer& weight, float eps, TensorView out) = 0;
+
+  // h += scale * delta; out = h / rms(h) * weight.  All [tokens, hidden].
+  virtual void add_scaled_rms_norm(TensorView delta, float scale, TensorView h,
+                                   const Buffer& weight, float eps, TensorView out) = 0;
+
+  // h += scale * delta for the last layer, then out[i] = h[rows[i]] / rms * weight / divisor.
+  virtual void final_norm(TensorView delta, float scale, TensorView h,
+                          std::span<const std::int32_t> rows, const Buffer& weight, float eps,
+                          float divisor, TensorView out) = 0;
+
+  // out_i = x W_i^T for several weights that share their input.  x [tokens, cols]
+  virtual void linear(TensorView x, std::span<const LinearTarget> targets) = 0;
+
+  // Rotates q and k in place (rotate_half form: pairs i, i + head_dim / 2) and writes k and v of
+  // every row into the cache at its position.  q [tokens, heads * head_dim], k and v likewise
+  virtual void rope_append_kv(TensorView q, TensorView k, TensorView v, const RopeAngles& angles,
+                              const BatchView& batch, KvCache& cache, std::int32_t layer) = 0;
+
+  // out = softmax(scale q K^T, causal) V over the cache; query head h reads K/V head
+  // h / (heads / kv heads). rope_append_kv() ran for these rows.  q, out [tokens, heads * head_dim]
+  virtual void paged_attention(TensorView q, const BatchView& batch, const KvCache& cache,
+                               std::int32_t layer, float scale, TensorView out) = 0;
+
+  // gate = silu(gate) * up.  Both [tokens, intermediate].
+  virtual void silu_mul(TensorView gate, TensorView up) = 0;
+};
+
+}  // namespace bitcpm

@@ -1,0 +1,227 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "backend/cpu/cpu_kv_cache.h"
+#include "backend/cpu/cpu_weight.h"
+#include "base/cpu_budget.h"
+#include "kernels/dispatch.h"
+
+namespace bitcpm {
+namespace {
+
+using kernels::kKvBlockTokens;
+
+// Panels per claimed task: a few tasks per thread even out the ends, and a multiple of the widest
+// tile keeps the kernels on their fast path.
+std::size_t panel_grain(std::size_t panels, int threads) {
+  const std::size_t share = panels / (4 * static_cast<std::size_t>(threads));
+  return std::max<std::size_t>(4, share & ~std::size_t{3});
+}
+
+void add_scaled(const float* delta, float scale, std::int64_t n, float* h) {
+  for (std::int64_t i = 0; i < n; ++i) h[i] += scale * delta[i];
+}
+
+// rotate_half (RoFormer, arXiv:2104.09864, in Hugging Face's pairing) of one head.
+void rotate(const float* cos, const float* sin, std::int32_t head_dim, float* head) {
+  const std::int32_t half = head_dim / 2;
+  for (std::int32_t i = 0; i < half; ++i) {
+    const float a = head[i];
+    const float b = head[i + half];
+    head[i] = a * cos[i] - b * sin[i];
+    head[i + half] = b * cos[i] + a * sin[i];
+  }
+}
+
+// The sequence whose rows include `row`: the last that begins at or before it.
+const SequenceSlice& sequence_of(const BatchView& batch, std::int64_t row) {
+  const auto after = std::upper_bound(
+      batch.sequences.begin(), batch.sequences.end(), row,
+      [](std::int64_t r, const SequenceSlice& sequence) { return r < sequence.first_row; });
+  return *(after - 1);
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const kernels::KernelTable& table, int threads) : table_(table), pool_(threads) {}
+
+  std::string description() const override {
+    return std::string("cpu ") + table_.isa + ", " + std::to_string(pool_.threads()) +
+           (pool_.threads() == 1 ? " thread" : " threads");
+  }
+  std::int32_t kv_block_tokens() const override { return kKvBlockTokens; }
+  ThreadPool& pool() override { return pool_; }
+
+  Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) override {
+    return CpuWeight::pack(std::move(matrix), pool_);
+  }
+  Result<std::unique_ptr<KvCache>> allocate_kv(const KvShape& shape,
+                                               std::int32_t num_blocks) override {
+    return CpuKvCache::allocate(shape, num_blocks);
+  }
+  Result<Buffer> allocate(std::size_t bytes) override {
+    Buffer buffer = Buffer::allocate(bytes);
+    if (buffer.size() != bytes) {
+      return Error{Errc::kExhausted, "no memory for " + std::to_string(bytes) + " bytes"};
+    }
+    return buffer;
+  }
+  Result<Buffer> upload(std::span<const float> values) override {
+    BITCPM_ASSIGN(Buffer buffer, allocate(values.size_bytes()));
+    std::copy(values.begin(), values.end(), buffer.as<float>());
+    return buffer;
+  }
+  void embed(const PreparedWeight& table, std::span<const TokenId> tokens, float scale,
+             TensorView h) override {
+    const auto& weight = static_cast<const CpuWeight&>(table);
+    each_row(tokens.size(), [&](std::int64_t t) {
+      weight.copy_row(tokens[static_cast<std::size_t>(t)], scale, h.row(t));
+    });
+  }
+
+  void rms_norm(TensorView x, const Buffer& weight, float eps, TensorView out) override {
+    each_row(static_cast<std::size_t>(x.rows), [&](std::int64_t t) {
+      table_.rms_norm(x.row(t), weight.as<float>(), eps, static_cast<std::size_t>(x.cols),
+                      out.row(t));
+    });
+  }
+
+  void add_scaled_rms_norm(TensorView delta, float scale, TensorView h, const Buffer& weight,
+                           float eps, TensorView out) override {
+    each_row(static_cast<std::size_t>(h.rows), [&](std::int64_t t) {
+      add_scaled(delta.row(t), scale, h.cols, h.row(t));
+      table_.rms_norm(h.row(t), weight.as<float>(), eps, static_cast<std::size_t>(h.cols),
+                      out.row(t));
+    });
+  }
+
+  void final_norm(TensorView delta, float scale, TensorView h, std::span<const std::int32_t> rows,
+                  const Buffer& weight, float eps, float divisor, TensorView out) override {
+    each_row(static_cast<std::size_t>(h.rows),
+             [&](std::int64_t t) { add_scaled(delta.row(t), scale, h.cols, h.row(t)); });
+    each_row(rows.size(), [&](std::int64_t i) {
+      float* o = out.row(i);
+      table_.rms_norm(h.row(rows[static_cast<std::size_t>(i)]), weight.as<float>(), eps,
+                      static_cast<std::size_t>(h.cols), o);
+      for (std::int64_t k = 0; k < h.cols; ++k) o[k] /= divisor;
+    });
+  }
+
+  void linear(TensorView x, std::span<const LinearTarget> targets) override {
+    std::size_t panels = 0;
+    for (const LinearTarget& target : targets) panels += cpu_weight(target).panels();
+    pool_.parallel_for(
+        panels, panel_grain(panels, pool_.threads()), [&](std::size_t begin, std::size_t end) {
+          std::size_t base = 0;  // of the current weight, in the numbering over all of them
+          for (const LinearTarget& target : targets) {
+            const CpuWeight& weight = cpu_weight(target);
+            const std::size_t first = std::max(begin, base);
+            const std::size_t last = std::min(end, base + weight.panels());
+            if (first < last) {
+              weight.multiply(
+                  table_, first - base, last - base,
+                  {x.data, static_cast<std::size_t>(x.stride), target.out.data,
+                   static_cast<std::size_t>(target.out.stride), static_cast<std::size_t>(x.rows)});
+            }
+            base += weight.panels();
+          }
+        });
+  }
+
+  void rope_append_kv(TensorView q, TensorView k, TensorView v, const RopeAngles& angles,
+                      const BatchView& batch, KvCache& cache, std::int32_t layer) override {
+    auto& kv = static_cast<CpuKvCache&>(cache);
+    const std::int32_t head_dim = kv.shape().head_dim;
+    each_row(static_cast<std::size_t>(q.rows), [&](std::int64_t t) {
+      for (std::int64_t d = 0; d < q.cols; d += head_dim) {
+        rotate(angles.cos.row(t), angles.sin.row(t), head_dim, q.row(t) + d);
+      }
+      for (std::int64_t d = 0; d < k.cols; d += head_dim) {
+        rotate(angles.cos.row(t), angles.sin.row(t), head_dim, k.row(t) + d);
+      }
+      const SequenceSlice& sequence = sequence_of(batch, t);
+      const auto position =
+          static_cast<std::size_t>(sequence.first_position + t - sequence.first_row);
+      const std::int32_t block = sequence.block_ids[position / kKvBlockTokens];
+      write_kv(k.row(t), v.row(t), block, position % kKvBlockTokens, layer, kv);
+    });
+  }
+
+  void paged_attention(TensorView q, const BatchView& batch, const KvCache& cache,
+                       std::int32_t layer, float scale, TensorView out) override {
+    const auto& kv = static_cast<const CpuKvCache&>(cache);
+    const auto kv_heads = static_cast<std::size_t>(kv.shape().num_key_value_heads);
+    const auto head_dim = static_cast<std::size_t>(kv.shape().head_dim);
+    const std::size_t heads = static_cast<std::size_t>(q.cols) / head_dim / kv_heads;
+    const std::size_t tasks = static_cast<std::size_t>(q.rows) * kv_heads;
+    pool_.parallel_for(tasks, 1, [&](std::size_t task, std::size_t) {
+      const std::size_t kv_head = task % kv_heads;
+      const auto t = static_cast<std::int64_t>(task / kv_heads);
+      const SequenceSlice& sequence = sequence_of(batch, t);
+      const std::int64_t last = sequence.first_position + t - sequence.first_row;
+      const std::size_t offset = kv_head * heads * head_dim;
+      table_.attention({.q = q.row(t) + offset,
+                        .out = out.row(t) + offset,
+                        .heads = heads,
+                        .head_dim = head_dim,
+                        .k_blocks = kv.keys(layer, static_cast<std::int32_t>(kv_head)),
+                        .v_blocks = kv.values(layer, static_cast<std::int32_t>(kv_head)),
+                        .block_stride = kv.block_stride(),
+                        .block_ids = sequence.block_ids.data(),
+                        .context = static_cast<std::size_t>(last + 1),
+                        .scale = scale});
+    });
+  }
+
+  void silu_mul(TensorView gate, TensorView up) override {
+    each_row(static_cast<std::size_t>(gate.rows), [&](std::int64_t t) {
+      table_.silu_mul(gate.row(t), up.row(t), static_cast<std::size_t>(gate.cols), gate.row(t));
+    });
+  }
+
+ private:
+  static const CpuWeight& cpu_weight(const LinearTarget& target) {
+    return static_cast<const CpuWeight&>(*target.weight);
+  }
+
+  template <class Body>
+  void each_row(std::size_t rows, const Body& body) {
+    pool_.parallel_for(rows, 4, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t t = begin; t < end; ++t) body(static_cast<std::int64_t>(t));
+    });
+  }
+
+  static void write_kv(const float* k, const float* v, std::int32_t block, std::size_t slot,
+                       std::int32_t layer, CpuKvCache& kv) {
+    const auto head_dim = static_cast<std::size_t>(kv.shape().head_dim);
+    const std::size_t base = static_cast<std::size_t>(block) * kv.block_stride();
+    for (std::int32_t head = 0; head < kv.shape().num_key_value_heads; ++head) {
+      float* keys = kv.keys(layer, head) + base + slot;
+      for (std::size_t d = 0; d < head_dim; ++d) keys[d * kKvBlockTokens] = k[d];
+      std::copy_n(v, head_dim, kv.values(layer, head) + base + slot * head_dim);
+      k += head_dim;
+      v += head_dim;
+    }
+  }
+
+  kernels::KernelTable table_;
+  ThreadPool pool_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options) {
+  BITCPM_ASSIGN(const kernels::KernelTable table,
+                kernels::make_kernel_table(kernels::detect_cpu_features(), options.isa));
+  if (options.threads < 0 || options.threads > 1024) {
+    return Error{Errc::kInvalid,
+                 "threads must be 0 to 1024, not " + std::to_string(options.threads)};
+  }
+  const int threads = options.threads == 0 ? usable_cpus() : options.threads;
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(table, threads));
+}
+
+}  // namespace bitcpm

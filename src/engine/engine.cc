@@ -1,0 +1,291 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+
+#include "engine/batch_builder.h"
+#include "engine/request_check.h"
+#include "engine/sampler.h"
+#include "engine/scheduler.h"
+#include "model/loader.h"
+#include "model/model.h"
+
+namespace bitcpm {
+namespace {
+
+struct Submit {
+  std::unique_ptr<Sequence> sequence;
+  EventSink sink;
+};
+struct Cancel {
+  RequestId request;
+};
+using Command = std::variant<Submit, Cancel>;
+
+// What other threads want of the engine thread.
+class Inbox {
+ public:
+  void push(Command command) {
+    {
+      const std::lock_guard lock(mutex_);
+      commands_.push_back(std::move(command));
+    }
+    arrived_.notify_one();
+  }
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    arrived_.notify_one();
+  }
+  // Swaps the waiting commands into `out`; with `wait`, sleeps until there are some. False: stop.
+  bool drain(std::vector<Command>& out, bool wait) {
+    out.clear();
+    std::unique_lock lock(mutex_);
+    if (wait) arrived_.wait(lock, [&] { return stopping_ || !commands_.empty(); });
+    out.swap(commands_);
+    return !stopping_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::vector<Command> commands_;
+  bool stopping_ = false;
+};
+
+}  // namespace
+
+struct Engine::Impl {
+  // A request's way out, and what has been computed for it ahead of the next event.
+  struct Client {
+    EventSink sink;
+    std::vector<TokenLogprobs> prompt_logprobs;
+    std::optional<TokenLogprobs> logprobs;  // of the token about to be committed
+  };
+
+  Impl(const Model& engine_model, const EngineConfig& engine_config, Workspace scratch,
+       std::unique_ptr<KvCache> kv)
+      : model(engine_model),
+        config(engine_config),
+        workspace(std::move(scratch)),
+        cache(std::move(kv)),
+        scheduler({config.max_model_len, config.max_num_seqs, config.max_num_batched_tokens},
+                  model.config().eos_token_ids,
+                  BlockPool(cache->num_blocks(), model.backend().kv_block_tokens())),
+        sampler(model.config().vocab_size, model.config().eos_token_ids) {
+    kv_blocks_total = cache->num_blocks();
+    thread = std::thread([this] { run(); });
+  }
+
+  ~Impl() {
+    inbox.stop();
+    thread.join();
+  }
+
+  void run() {
+    std::vector<Command> commands;
+    while (inbox.drain(commands, scheduler.idle())) {
+      for (Command& command : commands) apply(command);
+      publish();
+      step();
+      publish();
+    }
+    for (Command& command : commands) apply(command);
+    for (const RequestId request : scheduler.requests()) cancel(request);
+  }
+
+  void apply(Command& command) {
+    if (Submit* submit = std::get_if<Submit>(&command)) {
+      prompt_tokens_total += submit->sequence->prompt_tokens;
+      clients[submit->sequence->id].sink = std::move(submit->sink);
+      scheduler.add(std::move(submit->sequence));
+    } else {
+      cancel(std::get<Cancel>(command).request);
+    }
+  }
+
+  void cancel(RequestId request) {
+    if (const std::optional<Outcome> outcome = scheduler.cancel(request)) deliver(*outcome);
+  }
+
+  // One forward pass: plan, compute, sample, commit.
+  void step() {
+    const StepPlan& plan = scheduler.plan();
+    if (plan.empty()) return;
+    model.forward(batch.build(plan), *cache, workspace);
+    sampled.clear();
+    const std::vector<LogitsUse>& uses = batch.uses();
+    for (std::size_t first = 0; first < uses.size(); first += Model::kMaxLogitsRows) {
+      const std::size_t count =
+          std::min(uses.size() - first, static_cast<std::size_t>(Model::kMaxLogitsRows));
+      const TensorView logits = model.logits(static_cast<std::int32_t>(first),
+                                             static_cast<std::int32_t>(count), workspace);
+      for (std::size_t i = 0; i < count; ++i) {
+        use_logits(uses[first + i], {logits.row(static_cast<std::int64_t>(i)),
+                                     static_cast<std::size_t>(logits.cols)});
+      }
+    }
+    for (const Outcome& outcome : scheduler.commit(sampled)) deliver(outcome);
+  }
+
+  void use_logits(const LogitsUse& use, std::span<const float> logits) {
+    Sequence& sequence = *use.sequence;
+    const SamplingParams& params = sequence.params;
+    if (use.prompt_index >= 0) {
+      const TokenId token = sequence.tokens[static_cast<std::size_t>(use.prompt_index)];
+      clients[sequence.id].prompt_logprobs.push_back(
+          sampler.score(logits, token, params.prompt_logprobs));
+      sequence.prompt_scored = use.prompt_index;
+      return;
+    }
+    const TokenId token = sampler.sample(logits, sequence);
+    if (params.logprobs >= 0) {
+      clients[sequence.id].logprobs = sampler.score(logits, token, params.logprobs);
+    }
+    sampled.push_back(token);
+  }
+
+  void deliver(const Outcome& outcome) {
+    const auto found = clients.find(outcome.request);
+    BITCPM_CHECK(found != clients.end());
+    Client& client = found->second;
+    if (outcome.token) ++generation_tokens_total;
+    client.sink({.request = outcome.request,
+                 .token = outcome.token,
+                 .logprobs = std::exchange(client.logprobs, std::nullopt),
+                 .prompt_logprobs = std::exchange(client.prompt_logprobs, {}),
+                 .finish = outcome.finish,
+                 .stop_token = outcome.stop_token});
+    if (!outcome.finish) return;
+    clients.erase(found);
+    --in_flight;
+  }
+
+  // Copies the scheduler's counts to where other threads may read them.
+  void publish() {
+    running.store(scheduler.running(), std::memory_order_relaxed);
+    waiting.store(scheduler.waiting(), std::memory_order_relaxed);
+    kv_blocks_used.store(scheduler.pool().used(), std::memory_order_relaxed);
+    preemptions_total.store(scheduler.preemptions(), std::memory_order_relaxed);
+  }
+
+  const Model& model;
+  const EngineConfig config;
+
+  // Engine thread only.
+  Workspace workspace;
+  std::unique_ptr<KvCache> cache;
+  Scheduler scheduler;
+  Sampler sampler;
+  BatchBuilder batch;
+  std::vector<TokenId> sampled;
+  std::unordered_map<RequestId, Client> clients;
+
+  // Any thread.
+  Inbox inbox;
+  std::atomic<RequestId> next_request{1};
+  std::atomic<std::int64_t> in_flight{0};  // accepted, terminal event not yet delivered
+  std::atomic<std::int32_t> running{0};
+  std::atomic<std::int32_t> waiting{0};
+  std::atomic<std::int64_t> kv_blocks_used{0};
+  std::int64_t kv_blocks_total = 0;
+  std::atomic<std::int64_t> preemptions_total{0};
+  std::atomic<std::int64_t> prompt_tokens_total{0};
+  std::atomic<std::int64_t> generation_tokens_total{0};
+
+  std::thread thread;  // last: everything above exists when it starts
+};
+
+namespace {
+
+Result<EngineConfig> validated(const EngineConfig& config, const ModelConfig& model) {
+  const auto refuse = [](std::string message) -> Result<EngineConfig> {
+    return Error{Errc::kInvalid, std::move(message)};
+  };
+  if (config.max_model_len < 2 || config.max_model_len > model.max_position_embeddings) {
+    return refuse("max_model_len must be in [2, " + std::to_string(model.max_position_embeddings) +
+                  "], the model's max_position_embeddings; got " +
+                  std::to_string(config.max_model_len));
+  }
+  if (config.max_num_seqs < 1 || config.max_num_seqs > 4096) {
+    return refuse("max_num_seqs must be in [1, 4096], got " + std::to_string(config.max_num_seqs));
+  }
+  if (config.max_num_batched_tokens < config.max_num_seqs ||
+      config.max_num_batched_tokens > 65536) {
+    return refuse("max_num_batched_tokens must be in [" + std::to_string(config.max_num_seqs) +
+                  " (max_num_seqs), 65536], got " + std::to_string(config.max_num_batched_tokens));
+  }
+  if (config.max_waiting_requests < 0 || config.max_logprobs < 0) {
+    return refuse("max_waiting_requests and max_logprobs must not be negative");
+  }
+  return config;
+}
+
+}  // namespace
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+Result<std::unique_ptr<Engine>> Engine::start(const Model& model, const EngineConfig& wanted) {
+  BITCPM_ASSIGN(const EngineConfig config, validated(wanted, model.config()));
+  Backend& backend = model.backend();
+  const KvShape shape = model.kv_shape();
+  const std::size_t block_bytes =
+      kv_bytes_per_token(model.config()) * static_cast<std::size_t>(backend.kv_block_tokens());
+  const std::size_t blocks = std::min<std::size_t>(config.kv_cache_bytes / block_bytes, 1u << 24);
+  const std::size_t block_tokens = static_cast<std::size_t>(backend.kv_block_tokens());
+  if (blocks * block_tokens < static_cast<std::size_t>(config.max_model_len)) {
+    return Error{Errc::kExhausted, "a KV cache of " + std::to_string(config.kv_cache_bytes) +
+                                       " bytes holds " + std::to_string(blocks * block_tokens) +
+                                       " tokens, less than max_model_len " +
+                                       std::to_string(config.max_model_len)};
+  }
+  BITCPM_ASSIGN(std::unique_ptr<KvCache> cache,
+                backend.allocate_kv(shape, static_cast<std::int32_t>(blocks)));
+  BITCPM_ASSIGN(Workspace workspace,
+                model.make_workspace(config.max_num_batched_tokens, config.max_model_len));
+  return std::unique_ptr<Engine>(
+      new Engine(std::make_unique<Impl>(model, config, std::move(workspace), std::move(cache))));
+}
+
+Result<RequestId> Engine::submit(std::vector<TokenId> prompt, SamplingParams params,
+                                 EventSink sink) {
+  BITCPM_TRY(check_request(prompt, params, impl_->config, impl_->model.config().vocab_size));
+  const std::int64_t most =
+      std::int64_t{impl_->config.max_num_seqs} + impl_->config.max_waiting_requests;
+  if (impl_->in_flight.fetch_add(1) >= most) {
+    --impl_->in_flight;
+    return Error{Errc::kExhausted, "the server is busy: " + std::to_string(most) +
+                                       " requests are running or waiting"};
+  }
+  const RequestId id = impl_->next_request++;
+  impl_->inbox.push(Submit{std::make_unique<Sequence>(id, std::move(prompt), std::move(params)),
+                           std::move(sink)});
+  return id;
+}
+
+void Engine::cancel(RequestId request) { impl_->inbox.push(Cancel{request}); }
+
+EngineStats Engine::stats() const {
+  const Impl& i = *impl_;
+  return {.running = i.running,
+          .waiting = i.waiting,
+          .kv_blocks_used = i.kv_blocks_used,
+          .kv_blocks_total = i.kv_blocks_total,
+          .preemptions_total = i.preemptions_total,
+          .prompt_tokens_total = i.prompt_tokens_total,
+          .generation_tokens_total = i.generation_tokens_total};
+}
+
+const EngineConfig& Engine::config() const { return impl_->config; }
+
+}  // namespace bitcpm

@@ -1,0 +1,182 @@
+#include "engine/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include "base/check.h"
+
+namespace bitcpm {
+namespace {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+constexpr float kGreedyBelow = 1e-5f;       // vLLM's _SAMPLING_EPS
+constexpr float kLeastTemperature = 1e-2f;  // vLLM's _MAX_TEMP: below it logits / T may overflow
+
+// The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+std::uint64_t mix(std::uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+float or_minus_infinity(float logit) { return std::isnan(logit) ? kMinusInfinity : logit; }
+
+TokenId argmax(std::span<const float> logits) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < logits.size(); ++i) {
+    if (logits[i] > logits[best]) best = i;  // the first of equals stays
+  }
+  return static_cast<TokenId>(best);
+}
+
+}  // namespace
+
+double uniform_draw(std::uint64_t seed, std::uint64_t position) {
+  constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15u;
+  const std::uint64_t bits = mix(mix(seed + kGolden) ^ mix((position + 1) * kGolden));
+  return static_cast<double>(bits >> 11) * 0x1p-53;
+}
+
+Sampler::Sampler(std::int32_t vocab_size, std::vector<TokenId> eos_token_ids)
+    : eos_token_ids_(std::move(eos_token_ids)),
+      logits_(static_cast<std::size_t>(vocab_size)),
+      seen_(static_cast<std::size_t>(vocab_size), 0) {
+  candidates_.reserve(logits_.size());
+  weights_.reserve(logits_.size());
+}
+
+TokenId Sampler::sample(std::span<const float> logits, const Sequence& sequence) {
+  BITCPM_CHECK(logits.size() == logits_.size());
+  std::transform(logits.begin(), logits.end(), logits_.begin(), or_minus_infinity);
+  adjust(sequence);
+  if (sequence.params.temperature < kGreedyBelow) return argmax(logits_);
+  return draw(sequence.params,
+              uniform_draw(sequence.params.seed, static_cast<std::uint64_t>(sequence.length())));
+}
+
+void Sampler::adjust(const Sequence& sequence) {
+  const SamplingParams& params = sequence.params;
+  if (sequence.generated() < params.min_tokens) {
+    for (const TokenId id : params.stop_token_ids)
+      logits_[static_cast<std::size_t>(id)] = kMinusInfinity;
+    if (!params.ignore_eos) {
+      for (const TokenId id : eos_token_ids_)
+        logits_[static_cast<std::size_t>(id)] = kMinusInfinity;
+    }
+  }
+  for (const auto& [id, bias] : params.logit_bias) logits_[static_cast<std::size_t>(id)] += bias;
+  if (params.repetition_penalty != 1 || params.presence_penalty != 0 ||
+      params.frequency_penalty != 0) {
+    penalize(sequence);
+  }
+}
+
+// Repetition (CTRL, arXiv:1909.05858, section 4.1) looks at prompt and output; presence and
+// frequency (OpenAI) at the output only.
+void Sampler::penalize(const Sequence& sequence) {
+  const SamplingParams& params = sequence.params;
+  const auto prompt =
+      std::span(sequence.tokens).first(static_cast<std::size_t>(sequence.prompt_tokens));
+  const auto output =
+      std::span(sequence.tokens).subspan(static_cast<std::size_t>(sequence.prompt_tokens));
+  constexpr std::int32_t kInPrompt = 1 << 30;  // beside a count of up to 2^26 outputs
+  for (const TokenId id : prompt) seen_[static_cast<std::size_t>(id)] |= kInPrompt;
+  for (const TokenId id : output) ++seen_[static_cast<std::size_t>(id)];
+  for (const TokenId id : sequence.tokens) {
+    std::int32_t& seen = seen_[static_cast<std::size_t>(id)];
+    if (seen == 0) continue;  // done already
+    float& logit = logits_[static_cast<std::size_t>(id)];
+    logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+    if (const std::int32_t count = seen & ~kInPrompt; count > 0) {
+      logit -= params.frequency_penalty * static_cast<float>(count) + params.presence_penalty;
+    }
+    seen = 0;
+  }
+}
+
+// Sorts ever longer prefixes of candidates_ until one holds `mass` of the weights; returns its
+// length. A nucleus is usually a few dozen tokens, so most of the vocabulary is never sorted.
+std::size_t Sampler::sorted_prefix_of_mass(double mass) {
+  for (std::size_t sorted = 0, goal = 64;; goal *= 8) {
+    const std::size_t end = std::min(goal, candidates_.size());
+    const auto first = candidates_.begin() + static_cast<std::ptrdiff_t>(sorted);
+    std::partial_sort(first, candidates_.begin() + static_cast<std::ptrdiff_t>(end),
+                      candidates_.end(), ranks_before);
+    sorted = end;
+    double sum = 0;
+    for (std::size_t i = 0; i < end; ++i) {
+      sum += weights_[static_cast<std::size_t>(candidates_[i].token)];
+      if (sum >= mass) return i + 1;
+    }
+    if (end == candidates_.size()) return end;
+  }
+}
+
+TokenId Sampler::draw(const SamplingParams& params, double uniform) {
+  const double temperature = std::max(params.temperature, kLeastTemperature);
+  const TokenId best = argmax(logits_);
+  const double most = logits_[static_cast<std::size_t>(best)];
+  if (!std::isfinite(most)) return best;  // nothing to weigh: all minus, or one plus infinity
+  candidates_.clear();
+  weights_.resize(logits_.size());
+  for (std::size_t i = 0; i < logits_.size(); ++i) {
+    const double weight = std::exp((logits_[i] - most) / temperature);  // of the best: 1
+    weights_[i] = weight;
+    if (weight > 0 && weight >= params.min_p) {
+      candidates_.push_back({logits_[i], static_cast<TokenId>(i)});
+    }
+  }
+  if (params.top_k > 0 && static_cast<std::size_t>(params.top_k) < candidates_.size()) {
+    const auto kth = candidates_.begin() + params.top_k;
+    std::partial_sort(candidates_.begin(), kth, candidates_.end(), ranks_before);
+    candidates_.erase(kth, candidates_.end());
+  }
+  const auto mass_of = [&](double sum, const Candidate& c) {
+    return sum + weights_[static_cast<std::size_t>(c.token)];
+  };
+  double mass = std::accumulate(candidates_.begin(), candidates_.end(), 0.0, mass_of);
+  if (params.top_p < 1) {
+    candidates_.resize(sorted_prefix_of_mass(params.top_p * mass));
+    mass = std::accumulate(candidates_.begin(), candidates_.end(), 0.0, mass_of);
+  }
+  double left = uniform * mass;
+  for (const Candidate& candidate : candidates_) {
+    left -= weights_[static_cast<std::size_t>(candidate.token)];
+    if (left < 0) return candidate.token;
+  }
+  return candidates_.back().token;  // rounding left a sliver
+}
+
+TokenLogprobs Sampler::score(std::span<const float> logits, TokenId token, std::int32_t top) {
+  BITCPM_CHECK(logits.size() == logits_.size());
+  std::transform(logits.begin(), logits.end(), logits_.begin(), or_minus_infinity);
+  const float most = logits_[static_cast<std::size_t>(argmax(logits_))];
+  double sum = 0;
+  for (const float logit : logits_) sum += std::exp(static_cast<double>(logit) - most);
+  const double log_sum = most + std::log(sum);
+  const auto logprob = [&](TokenId id) {
+    return static_cast<float>(logits_[static_cast<std::size_t>(id)] - log_sum);
+  };
+
+  TokenLogprobs scored;
+  scored.chosen = {token, logprob(token)};
+  const Candidate chosen{logits_[static_cast<std::size_t>(token)], token};
+  scored.rank = 1;
+  candidates_.clear();
+  for (std::size_t i = 0; i < logits_.size(); ++i) {
+    candidates_.push_back({logits_[i], static_cast<TokenId>(i)});
+    scored.rank += ranks_before(candidates_.back(), chosen) ? 1 : 0;
+  }
+  const std::size_t count = std::min(static_cast<std::size_t>(std::max(top, 0)), logits_.size());
+  std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(count),
+                    candidates_.end(), ranks_before);
+  for (std::size_t i = 0; i < count; ++i) {
+    scored.top.push_back({candidates_[i].token, logprob(candidates_[i].token)});
+  }
+  return scored;
+}
+
+}  // namespace bitcpm

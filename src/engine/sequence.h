@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "engine/request.h"
+
+namespace bitcpm {
+
+// One request on its way: its tokens so far and how many of them are in the KV cache.
+struct Sequence {
+  RequestId id = 0;
+  SamplingParams params;
+  std::vector<TokenId> tokens;  // the prompt, then what was generated
+  std::int32_t prompt_tokens = 0;
+  std::int32_t cached = 0;           // tokens whose K and V are in `blocks`
+  std::vector<std::int32_t> blocks;  // KV blocks, in order of position
+  std::int32_t prompt_scored = 0;    // prompt tokens whose log-probability has been computed
+
+  Sequence(RequestId request, std::vector<TokenId> prompt, SamplingParams sampling)
+      : id(request),
+        params(std::move(sampling)),
+        tokens(std::move(prompt)),
+        prompt_tokens(static_cast<std::int32_t>(tokens.size())) {}
+
+  std::int32_t length() const { return static_cast<std::int32_t>(tokens.size()); }
+  std::int32_t generated() const { return length() - prompt_tokens; }
+  std::int32_t pending() const { return length() - cached; }  // >= 1 while running
+};
+
+}  // namespace bitcpm

@@ -1,0 +1,135 @@
+#include "io/safetensors_writer.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "base/json.h"
+#include "io/tensor_bytes.h"
+
+namespace bitcpm {
+namespace {
+
+std::string_view format_name(DType dtype) {
+  switch (dtype) {
+    case DType::kBf16:
+      return "BF16";
+    case DType::kF16:
+      return "F16";
+    case DType::kF32:
+      return "F32";
+  }
+  return "?";
+}
+
+struct Header {
+  std::string text;  // length prefix and JSON, space-padded so that the data start 8-aligned
+  std::size_t data_bytes = 0;
+};
+
+Result<Header> make_header(std::span<const SafetensorsEntry> entries) {
+  json::object root{{"__metadata__", {{"format", "pt"}}}};
+  Header header;
+  for (const SafetensorsEntry& entry : entries) {
+    const auto bytes = tensor_bytes(entry.shape, dtype_bytes(entry.dtype));
+    const std::size_t begin = header.data_bytes;
+    if (!bytes || __builtin_add_overflow(begin, *bytes, &header.data_bytes)) {
+      return Error{Errc::kInvalid, "tensor " + entry.name + ": size out of range"};
+    }
+    json::object description{{"dtype", format_name(entry.dtype)},
+                             {"shape", json::array(entry.shape.begin(), entry.shape.end())},
+                             {"data_offsets", {begin, header.data_bytes}}};
+    if (!root.emplace(entry.name, std::move(description)).second) {
+      return Error{Errc::kInvalid, "tensor " + entry.name + ": name taken"};
+    }
+  }
+  std::string json_text = json::serialize(root);
+  json_text.resize((json_text.size() + 7) / 8 * 8, ' ');
+  const std::uint64_t length = json_text.size();
+  for (int i = 0; i < 8; ++i) header.text += static_cast<char>(length >> (8 * i));
+  header.text += json_text;
+  return header;
+}
+
+}  // namespace
+
+struct SafetensorsWriter::Impl {
+  std::filesystem::path path;
+  std::filesystem::path partial;
+  int fd = -1;
+  std::size_t remaining = 0;  // data bytes still announced
+
+  ~Impl() {
+    if (fd < 0) return;
+    ::close(fd);
+    ::unlink(partial.c_str());
+  }
+
+  Error failure(std::string_view what, int error) const {
+    return Error{Errc::kIo, partial.string() + ": " + std::string(what) + ": " +
+                                std::generic_category().message(error)};
+  }
+
+  Status write(std::span<const std::byte> data) {
+    while (!data.empty()) {
+      const ssize_t written = ::write(fd, data.data(), data.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return failure("write", errno);
+      data = data.subspan(static_cast<std::size_t>(written));
+    }
+    return {};
+  }
+};
+
+SafetensorsWriter::SafetensorsWriter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+SafetensorsWriter::SafetensorsWriter(SafetensorsWriter&&) noexcept = default;
+SafetensorsWriter& SafetensorsWriter::operator=(SafetensorsWriter&&) noexcept = default;
+SafetensorsWriter::~SafetensorsWriter() = default;
+
+Result<SafetensorsWriter> SafetensorsWriter::create(const std::filesystem::path& path,
+                                                    std::span<const SafetensorsEntry> entries) {
+  BITCPM_ASSIGN(const Header header, make_header(entries));
+  auto impl = std::make_unique<Impl>();
+  impl->path = path;
+  impl->partial = path;
+  impl->partial += ".partial";
+  impl->remaining = header.data_bytes;
+  impl->fd = ::open(impl->partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (impl->fd < 0) return impl->failure("create", errno);
+  BITCPM_TRY(impl->write(std::as_bytes(std::span(header.text))));
+  return SafetensorsWriter(std::move(impl));
+}
+
+Status SafetensorsWriter::append(std::span<const std::byte> data) {
+  if (data.size() > impl_->remaining) {
+    return Error{Errc::kInvalid, impl_->path.string() + ": more data than its header announces"};
+  }
+  impl_->remaining -= data.size();
+  return impl_->write(data);
+}
+
+Status SafetensorsWriter::finish() {
+  if (impl_->remaining != 0) {
+    return Error{Errc::kInvalid, impl_->path.string() + ": " + std::to_string(impl_->remaining) +
+                                     " bytes of data missing"};
+  }
+  // A network file system may report a failed write only here.
+  if (::close(std::exchange(impl_->fd, -1)) != 0) {
+    const int error = errno;
+    ::unlink(impl_->partial.c_str());
+    return impl_->failure("close", error);
+  }
+  if (::rename(impl_->partial.c_str(), impl_->path.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(impl_->partial.c_str());
+    return impl_->failure("rename", error);
+  }
+  return {};
+}
+
+}  // namespace bitcpm

@@ -1,0 +1,23 @@
+#include "kernels/avx2/vec16.h"
+#include "kernels/table.h"
+// After vec16.h, on which they are written.
+#include "kernels/shared/linear.h"
+
+#include "kernels/shared/elementwise.h"
+
+#include "kernels/shared/attention.h"
+
+namespace bitcpm::kernels {
+
+// Tile sizes (panels x tokens): sixteen 256-bit registers hold no more sums.
+void install_avx2(KernelTable& table) {
+  table.isa = "avx2";
+  table.ternary_linear = linear<TernaryTile, 2, 2>;
+  table.bf16_linear = linear<DenseTile<Bf16Panels>, 2, 1>;
+  table.f32_linear = linear<DenseTile<F32Panels>, 2, 1>;
+  table.rms_norm = rms_norm;
+  table.silu_mul = silu_mul;
+  table.attention = attention;
+}
+
+}  // namespace bitcpm::kernels

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Sixteen f32 lanes as two 256-bit registers. Same operations and bits as scalar/vec16.h.
+namespace {
+
+struct F16x {
+  __m256 lo, hi;
+};
+struct U16x {
+  __m256i lo, hi;
+};
+
+inline F16x set1(float v) { return {_mm256_set1_ps(v), _mm256_set1_ps(v)}; }
+inline F16x load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline void store(float* p, F16x v) {
+  _mm256_storeu_ps(p, v.lo);
+  _mm256_storeu_ps(p + 8, v.hi);
+}
+inline F16x add(F16x a, F16x b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+inline F16x sub(F16x a, F16x b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
+inline F16x mul(F16x a, F16x b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+inline F16x div(F16x a, F16x b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+inline F16x fma(F16x a, F16x b, F16x c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+inline F16x add_exact_product(F16x a, F16x b, F16x c) { return fma(a, b, c); }
+inline F16x max(F16x a, F16x b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+inline F16x min(F16x a, F16x b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+inline F16x keep_first(F16x v, size_t count, float rest) {
+  const __m256i n = _mm256_set1_epi32(static_cast<int>(count < 16 ? count : 16));
+  const __m256i lo = _mm256_cmpgt_epi32(n, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  const __m256i hi = _mm256_cmpgt_epi32(n, _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15));
+  const __m256 r = _mm256_set1_ps(rest);
+  return {_mm256_blendv_ps(r, v.lo, _mm256_castsi256_ps(lo)),
+          _mm256_blendv_ps(r, v.hi, _mm256_castsi256_ps(hi))};
+}
+
+inline U16x load_words(const uint32_t* p) {
+  const auto* words = reinterpret_cast<const __m256i*>(p);
+  return {_mm256_loadu_si256(words), _mm256_loadu_si256(words + 1)};
+}
+inline U16x next_code(U16x words) {
+  return {_mm256_srli_epi32(words.lo, 2), _mm256_srli_epi32(words.hi, 2)};
+}
+inline F16x ternary_of(U16x words) {  // vpermilps looks at the two lowest bits of each lane only
+  const __m256 table = _mm256_setr_ps(-1, 0, 1, 2, -1, 0, 1, 2);
+  return {_mm256_permutevar_ps(table, words.lo), _mm256_permutevar_ps(table, words.hi)};
+}
+inline F16x bf16_low(U16x words) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(words.lo, 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(words.hi, 16))};
+}
+inline F16x bf16_high(U16x words) {
+  const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  return {_mm256_castsi256_ps(_mm256_and_si256(words.lo, mask)),
+          _mm256_castsi256_ps(_mm256_and_si256(words.hi, mask))};
+}
+inline F16x load_bf16(const uint16_t* p) {
+  const auto* halves = reinterpret_cast<const __m128i*>(p);
+  const __m256i lo = _mm256_cvtepu16_epi32(_mm_loadu_si128(halves));
+  const __m256i hi = _mm256_cvtepu16_epi32(_mm_loadu_si128(halves + 1));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(lo, 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(hi, 16))};
+}
+
+inline __m256 pow2_half(__m256 v) {
+  const __m256i shifted = _mm256_slli_epi32(_mm256_castps_si256(v), 23);
+  return _mm256_castsi256_ps(_mm256_add_epi32(shifted, _mm256_set1_epi32(0x3f800000)));
+}
+inline F16x pow2_of_magic(F16x v) { return {pow2_half(v.lo), pow2_half(v.hi)}; }
+
+inline float reduce_add(F16x v) {
+  const __m256 eight = _mm256_add_ps(v.lo, v.hi);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+inline float reduce_max(F16x v) {
+  const __m256 eight = _mm256_max_ps(v.lo, v.hi);
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+}  // namespace

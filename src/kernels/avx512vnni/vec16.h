@@ -1,0 +1,63 @@
+#pragma once
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Sixteen f32 lanes as one 512-bit register. Same operations and bits as scalar/vec16.h.
+namespace {
+
+struct F16x {
+  __m512 v;
+};
+struct U16x {
+  __m512i v;
+};
+
+inline F16x set1(float v) { return {_mm512_set1_ps(v)}; }
+inline F16x load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline void store(float* p, F16x v) { _mm512_storeu_ps(p, v.v); }
+inline F16x add(F16x a, F16x b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline F16x sub(F16x a, F16x b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline F16x mul(F16x a, F16x b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline F16x div(F16x a, F16x b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline F16x fma(F16x a, F16x b, F16x c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline F16x add_exact_product(F16x a, F16x b, F16x c) { return fma(a, b, c); }
+inline F16x max(F16x a, F16x b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline F16x min(F16x a, F16x b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline F16x keep_first(F16x v, size_t count, float rest) {
+  const auto mask = static_cast<__mmask16>(count < 16 ? (1u << count) - 1 : 0xffffu);
+  return {_mm512_mask_blend_ps(mask, _mm512_set1_ps(rest), v.v)};
+}
+
+inline U16x load_words(const uint32_t* p) { return {_mm512_loadu_si512(p)}; }
+inline U16x next_code(U16x words) { return {_mm512_srli_epi32(words.v, 2)}; }
+inline F16x ternary_of(U16x words) {  // vpermilps looks at the two lowest bits of each lane only
+  const __m512 table = _mm512_broadcast_f32x4(_mm_setr_ps(-1, 0, 1, 2));
+  return {_mm512_permutevar_ps(table, words.v)};
+}
+inline F16x bf16_low(U16x words) { return {_mm512_castsi512_ps(_mm512_slli_epi32(words.v, 16))}; }
+inline F16x bf16_high(U16x words) {
+  const __m512i mask = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+  return {_mm512_castsi512_ps(_mm512_and_si512(words.v, mask))};
+}
+inline F16x load_bf16(const uint16_t* p) {
+  const __m512i wide =
+      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+}
+
+inline F16x pow2_of_magic(F16x v) {
+  const __m512i shifted = _mm512_slli_epi32(_mm512_castps_si512(v.v), 23);
+  return {_mm512_castsi512_ps(_mm512_add_epi32(shifted, _mm512_set1_epi32(0x3f800000)))};
+}
+
+inline float reduce_add(F16x v) {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v.v), _mm512_extractf32x8_ps(v.v, 1));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+inline float reduce_max(F16x v) { return _mm512_reduce_max_ps(v.v); }
+
+}  // namespace

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "kernels/cpu_features.h"
+#include "kernels/table.h"
+
+namespace bitcpm::kernels {
+
+// The table of one level: "scalar", "avx2", "avx512vnni", or "auto" for the best this CPU has.
+// Errors: kInvalid (no such level), kUnsupported (the CPU lacks it).
+Result<KernelTable> make_kernel_table(const CpuFeatures& cpu, std::string_view want);
+
+// Levels this build holds and this CPU can run, lowest first: for tests and `bitcpm version`.
+std::vector<std::string> runnable_levels(const CpuFeatures& cpu);
+
+}  // namespace bitcpm::kernels

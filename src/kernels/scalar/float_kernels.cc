@@ -1,0 +1,23 @@
+#include "kernels/scalar/vec16.h"
+#include "kernels/table.h"
+// After vec16.h, on which they are written.
+#include "kernels/shared/linear.h"
+
+#include "kernels/shared/elementwise.h"
+
+#include "kernels/shared/attention.h"
+
+namespace bitcpm::kernels {
+
+// Tile sizes: plain loops gain nothing from larger ones.
+void install_scalar(KernelTable& table) {
+  table.isa = "scalar";
+  table.ternary_linear = linear<TernaryTile, 1, 1>;
+  table.bf16_linear = linear<DenseTile<Bf16Panels>, 1, 1>;
+  table.f32_linear = linear<DenseTile<F32Panels>, 1, 1>;
+  table.rms_norm = rms_norm;
+  table.silu_mul = silu_mul;
+  table.attention = attention;
+}
+
+}  // namespace bitcpm::kernels

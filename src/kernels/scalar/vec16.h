@@ -1,0 +1,118 @@
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Sixteen f32 lanes in plain C++: the definition that the other levels' vec16.h must equal bit for
+// bit. Everything has internal linkage (see check_symbols.sh).
+namespace {
+
+struct F16x {
+  float lane[16];
+};
+struct U16x {
+  uint32_t lane[16];
+};
+
+template <class Op>
+inline F16x map(Op op) {
+  F16x out;
+  for (int i = 0; i < 16; ++i) out.lane[i] = op(i);
+  return out;
+}
+
+inline float bits_to_float(uint32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, 4);
+  return value;
+}
+inline uint32_t float_to_bits(float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, 4);
+  return bits;
+}
+
+inline F16x set1(float v) {
+  return map([&](int) { return v; });
+}
+inline F16x load(const float* p) {
+  return map([&](int i) { return p[i]; });
+}
+inline void store(float* p, F16x v) {
+  for (int i = 0; i < 16; ++i) p[i] = v.lane[i];
+}
+inline F16x add(F16x a, F16x b) {
+  return map([&](int i) { return a.lane[i] + b.lane[i]; });
+}
+inline F16x sub(F16x a, F16x b) {
+  return map([&](int i) { return a.lane[i] - b.lane[i]; });
+}
+inline F16x mul(F16x a, F16x b) {
+  return map([&](int i) { return a.lane[i] * b.lane[i]; });
+}
+inline F16x div(F16x a, F16x b) {
+  return map([&](int i) { return a.lane[i] / b.lane[i]; });
+}
+inline F16x fma(F16x a, F16x b, F16x c) {
+  return map([&](int i) { return __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]); });
+}
+// a * b + c where a * b is exact: fused or not, the same bits.
+inline F16x add_exact_product(F16x a, F16x b, F16x c) {
+  return map([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
+}
+inline F16x max(F16x a, F16x b) {  // b where either is NaN, as vmaxps
+  return map([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+inline F16x min(F16x a, F16x b) {
+  return map([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+// Lanes below `count` from v, the others `rest`.
+inline F16x keep_first(F16x v, size_t count, float rest) {
+  return map([&](int i) { return static_cast<size_t>(i) < count ? v.lane[i] : rest; });
+}
+
+inline U16x load_words(const uint32_t* p) {
+  U16x out;
+  for (int i = 0; i < 16; ++i) out.lane[i] = p[i];
+  return out;
+}
+inline U16x next_code(U16x words) {  // moves the next 2-bit code to the bottom
+  for (uint32_t& word : words.lane) word >>= 2;
+  return words;
+}
+inline F16x ternary_of(U16x words) {  // code c = w + 1 in the two lowest bits
+  return map([&](int i) { return static_cast<float>(static_cast<int>(words.lane[i] & 3) - 1); });
+}
+inline F16x bf16_low(U16x words) {
+  return map([&](int i) { return bits_to_float(words.lane[i] << 16); });
+}
+inline F16x bf16_high(U16x words) {
+  return map([&](int i) { return bits_to_float(words.lane[i] & 0xffff0000u); });
+}
+inline F16x load_bf16(const uint16_t* p) {
+  return map([&](int i) { return bits_to_float(static_cast<uint32_t>(p[i]) << 16); });
+}
+
+// The float whose exponent field is the integer in the low 9 bits of v, plus 127: 2^n for the
+// v = n + 1.5 * 2^23 of exp16.
+inline F16x pow2_of_magic(F16x v) {
+  return map([&](int i) { return bits_to_float((float_to_bits(v.lane[i]) << 23) + 0x3f800000u); });
+}
+
+// Halves onto halves: 16 to 8 to 4 to 2 to 1.
+inline float reduce_add(F16x v) {
+  for (int width = 8; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) v.lane[i] = v.lane[i] + v.lane[i + width];
+  }
+  return v.lane[0];
+}
+inline float reduce_max(F16x v) {
+  for (int width = 8; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) {
+      v.lane[i] = v.lane[i] > v.lane[i + width] ? v.lane[i] : v.lane[i + width];
+    }
+  }
+  return v.lane[0];
+}
+
+}  // namespace

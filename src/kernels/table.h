@@ -1,0 +1,87 @@
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+// What a CPU level provides. This header is included by object files built for CPUs that the
+// running one may lack, so it holds plain data and declarations only: no inline code, no std
+// templates.
+//
+// Every kernel here computes in f32 and fixes the order of every operation, lane for lane, so that
+// all levels return the same bits (docs/numerics.md). "fma" is a fused multiply-add, rounded once.
+
+namespace bitcpm::kernels {
+
+constexpr size_t kPanelRows = 16;           // rows of a weight matrix that travel together
+constexpr size_t kAccumulationBlock = 128;  // most products summed before the sum is folded away
+
+// Weight rows in panels of 16; lane r of a word is row 16 * panel + r. Rows past the last are zero.
+struct TernaryPanels {
+  const uint32_t* codes;   // [panels][cols / 16][16]: code of k = 16 i + j in bits 2 j, 2 j + 1
+  const uint16_t* scales;  // [panels][cols / group][16] bf16
+  size_t rows, cols;       // cols a multiple of 32
+  size_t group;            // in-features per scale, a multiple of 32
+};
+struct Bf16Panels {
+  const uint32_t* pairs;  // [panels][cols / 2][16]: k = 2 i in the low half, 2 i + 1 in the high
+  size_t rows, cols;      // cols even
+};
+struct F32Panels {
+  const float* values;  // [panels][cols][16]
+  size_t rows, cols;
+};
+
+// Rows of activations and of results.
+struct LinearIo {
+  const float* x;  // [tokens, ldx], the first cols of each row
+  size_t ldx;
+  float* y;  // [tokens, ldy], the first rows of each row
+  size_t ldy;
+  size_t tokens;
+};
+
+// One token's attention over the cache of its sequence, for the query heads of one K/V head.
+struct AttentionArgs {
+  const float* q;         // [heads, head_dim]
+  float* out;             // [heads, head_dim]
+  size_t heads;           // query heads that share this K/V head
+  size_t head_dim;        // a multiple of 16, at most 256
+  const float* k_blocks;  // block b starts at k_blocks + b * block_stride: [head_dim][32]
+  const float* v_blocks;  // likewise: [32][head_dim]
+  size_t block_stride;
+  const int32_t* block_ids;  // of the sequence, in order
+  size_t context;            // positions to attend to, >= 1
+  float scale;
+};
+constexpr size_t kKvBlockTokens = 32;
+
+struct KernelTable {
+  const char* isa;
+
+  // y[t][r] = sum_k w[r][k] x[t][k] for the rows of panels [first, last). Blocks of up to 128
+  // in-features within a group, k ascending: block = block + w * x (exact products, w in -1, 0, 1);
+  // total = fma(scale, block, total).
+  void (*ternary_linear)(const TernaryPanels& w, size_t first, size_t last, const LinearIo& io);
+
+  // Same for dense weights. Blocks of 128 in-features; in each, even and odd k have their own sum
+  // by fma, k ascending; total = total + (even + odd).
+  void (*bf16_linear)(const Bf16Panels& w, size_t first, size_t last, const LinearIo& io);
+  void (*f32_linear)(const F32Panels& w, size_t first, size_t last, const LinearIo& io);
+
+  // out = (x / sqrt(mean(x^2) + eps)) * weight; n a multiple of 16. out may alias x.
+  void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* out);
+
+  // out = gate / (1 + exp(-gate)) * up; n a multiple of 16. out may alias either.
+  void (*silu_mul)(const float* gate, const float* up, size_t n, float* out);
+
+  // softmax(scale q K) V by the online algorithm (FlashAttention-2, arXiv:2307.08691, Alg. 1), one
+  // block of 32 positions at a time, ascending.
+  void (*attention)(const AttentionArgs& args);
+};
+
+// The levels. Each overlays what it improves on a table filled by the level below.
+void install_scalar(KernelTable& table);
+void install_avx2(KernelTable& table);
+void install_avx512vnni(KernelTable& table);
+
+}  // namespace bitcpm::kernels

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "io/model_config.h"
+#include "io/model_files.h"
+#include "tensor/quantized_matrix.h"
+
+namespace bitcpm {
+
+class Backend;
+class Model;
+
+// What became of one tensor of the checkpoint.
+struct TensorReport {
+  std::string name;
+  std::string stored_dtype;  // as the file spells it
+  std::vector<std::int64_t> shape;
+  WeightForm form = WeightForm::kBf16;
+  std::int64_t group = 0;          // kTernary: in-features per scale; cols means one per row
+  std::size_t stored_bytes = 0;    // in the checkpoint
+  std::size_t resident_bytes = 0;  // as kept: codes and scales
+  std::string note;  // a projection that is not ternary says why; "unused", "tied"; else empty
+};
+
+struct ModelReport {
+  std::vector<TensorReport> tensors;  // in the order of the model: embedding, layers, norm, head
+  bool head_tied = false;             // the head is the embedding matrix
+  std::int64_t parameters = 0;        // values the model uses, a tied head counted once
+  std::int64_t ternary_parameters = 0;
+  std::size_t stored_bytes = 0;
+  std::size_t resident_bytes = 0;
+  std::vector<std::string> warnings;  // one line each, for the log
+};
+
+// Called between tensors, from the loading thread.
+using LoadProgress =
+    std::function<void(std::size_t bytes_done, std::size_t bytes_total, std::string_view tensor)>;
+
+// config.json and generation_config.json of a checkpoint.
+// Errors: those of parse_model_config, the message starting with the file's name.
+Result<ModelConfig> read_model_config(ModelFiles& files);
+
+// What load_model would keep, tensor by tensor, without keeping it.
+Result<ModelReport> inspect_weights(ModelFiles& files, const ModelConfig& config, ThreadPool& pool,
+                                    const LoadProgress& progress);
+
+struct LoadedModel {
+  std::unique_ptr<Model> model;
+  ModelReport report;
+};
+
+// Reads, discovers, packs and hands every weight to the backend; the pages of the source files are
+// released as it goes, so that the peak is about the packed size. `backend` must outlive the model.
+// Errors: a missing tensor, a wrong shape, a file that does not parse: named.
+Result<LoadedModel> load_model(ModelFiles& files, const ModelConfig& config, Backend& backend,
+                               const LoadProgress& progress);
+
+// Bytes of KV cache per token of context, all layers, at f32, the only width yet.
+std::size_t kv_bytes_per_token(const ModelConfig& config);
+
+}  // namespace bitcpm

@@ -1,0 +1,155 @@
+#include "model/model.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace bitcpm {
+namespace {
+
+// Where each row-wise activation starts in one allocation; every width is a multiple of 16 floats,
+// so that all rows stay on cache lines.
+class Carver {
+ public:
+  explicit Carver(float* base) : base_(base) {}
+  TensorView take(std::int64_t rows, std::int64_t cols) {
+    TensorView view = TensorView::dense(base_ == nullptr ? nullptr : base_ + used_, rows, cols);
+    used_ += (static_cast<std::size_t>(rows * cols) + 15) & ~std::size_t{15};
+    return view;
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  float* base_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace
+
+std::size_t ModelWeights::bytes() const {
+  std::size_t total = embed_tokens->bytes() + norm.size() + (lm_head ? lm_head->bytes() : 0);
+  for (const LayerWeights& layer : layers) {
+    total += layer.input_layernorm.size() + layer.post_attention_layernorm.size();
+    for (const auto* weight : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj,
+                               &layer.gate_proj, &layer.up_proj, &layer.down_proj}) {
+      total += (*weight)->bytes();
+    }
+  }
+  return total;
+}
+
+Activations Activations::first_rows(std::int64_t count) const {
+  return {.h = h.first_rows(count),
+          .x = x.first_rows(count),
+          .delta = delta.first_rows(count),
+          .q = q.first_rows(count),
+          .attention = attention.first_rows(count),
+          .k = k.first_rows(count),
+          .v = v.first_rows(count),
+          .gate = gate.first_rows(count),
+          .up = up.first_rows(count),
+          .cos = cos.first_rows(count),
+          .sin = sin.first_rows(count)};
+}
+
+Result<Workspace> Model::make_workspace(std::int32_t max_rows, std::int32_t max_model_len) const {
+  BITCPM_CHECK(max_rows > 0 && max_model_len > 0);
+  Workspace w(Rope(config_.rope, config_.head_dim, max_model_len));
+  const auto layout = [&](float* base) {
+    Carver carver(base);
+    const std::int64_t hidden = config_.hidden_size;
+    const std::int64_t q_width = std::int64_t{config_.num_attention_heads} * config_.head_dim;
+    const std::int64_t kv_width = std::int64_t{config_.num_key_value_heads} * config_.head_dim;
+    Activations& a = w.rows_;
+    for (TensorView* view : {&a.h, &a.x, &a.delta, &w.final_})
+      *view = carver.take(max_rows, hidden);
+    for (TensorView* view : {&a.q, &a.attention}) *view = carver.take(max_rows, q_width);
+    for (TensorView* view : {&a.k, &a.v}) *view = carver.take(max_rows, kv_width);
+    for (TensorView* view : {&a.gate, &a.up}) {
+      *view = carver.take(max_rows, config_.intermediate_size);
+    }
+    for (TensorView* view : {&a.cos, &a.sin}) *view = carver.take(max_rows, w.rope_.pairs());
+    w.logits_ = carver.take(std::min(max_rows, kMaxLogitsRows), config_.vocab_size);
+    return carver.used() * sizeof(float);
+  };
+  BITCPM_ASSIGN(w.buffer_, backend_->allocate(layout(nullptr)));
+  layout(w.buffer_.as<float>());
+  return w;
+}
+
+void Model::attention(const LayerWeights& layer, std::int32_t index, const BatchView& batch,
+                      KvCache& cache, const Activations& rows) const {
+  const std::array<LinearTarget, 3> qkv = {LinearTarget{layer.q_proj.get(), rows.q},
+                                           LinearTarget{layer.k_proj.get(), rows.k},
+                                           LinearTarget{layer.v_proj.get(), rows.v}};
+  backend_->linear(rows.x, qkv);
+  backend_->rope_append_kv(rows.q, rows.k, rows.v, {rows.cos, rows.sin}, batch, cache, index);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
+  backend_->paged_attention(rows.q, batch, cache, index, scale, rows.attention);
+  const LinearTarget out{layer.o_proj.get(), rows.delta};
+  backend_->linear(rows.attention, {&out, 1});
+}
+
+void Model::mlp(const LayerWeights& layer, const Activations& rows) const {
+  const std::array<LinearTarget, 2> gate_up = {LinearTarget{layer.gate_proj.get(), rows.gate},
+                                               LinearTarget{layer.up_proj.get(), rows.up}};
+  backend_->linear(rows.x, gate_up);
+  backend_->silu_mul(rows.gate, rows.up);
+  const LinearTarget down{layer.down_proj.get(), rows.delta};
+  backend_->linear(rows.gate, {&down, 1});
+}
+
+// h = E[token] * scale_emb; per layer h += attn(rms(h)) * s, h += mlp(rms(h)) * s with
+// s = scale_depth / sqrt(L); the add of each branch is fused with the norm that follows it.
+void Model::forward(const BatchView& batch, KvCache& cache, Workspace& workspace,
+                    const HiddenObserver* observer) const {
+  const auto tokens = static_cast<std::int64_t>(batch.tokens.size());
+  BITCPM_CHECK(tokens > 0 && tokens <= workspace.max_rows());
+  const Activations rows = workspace.rows_.first_rows(tokens);
+  const TensorView final =
+      workspace.final_.first_rows(static_cast<std::int64_t>(batch.logits_rows.size()));
+  const auto observe = [&](std::int32_t stage, TensorView h) {
+    if (observer != nullptr) (*observer)(stage, h);
+  };
+  for (const SequenceSlice& sequence : batch.sequences) {
+    for (std::int32_t i = 0; i < sequence.num_rows; ++i) {
+      workspace.rope_.angles(sequence.first_position + i, rows.cos.row(sequence.first_row + i),
+                             rows.sin.row(sequence.first_row + i));
+    }
+  }
+
+  const float scale = config_.residual_scale;
+  const float eps = config_.rms_norm_eps;
+  backend_->embed(*weights_.embed_tokens, batch.tokens, config_.embedding_scale, rows.h);
+  observe(0, rows.h);
+  backend_->rms_norm(rows.h, weights_.layers[0].input_layernorm, eps, rows.x);
+  const std::int32_t layers = config_.num_hidden_layers;
+  for (std::int32_t i = 0; i < layers; ++i) {
+    const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(i)];
+    attention(layer, i, batch, cache, rows);
+    backend_->add_scaled_rms_norm(rows.delta, scale, rows.h, layer.post_attention_layernorm, eps,
+                                  rows.x);
+    mlp(layer, rows);
+    if (i + 1 < layers) {
+      const LayerWeights& next = weights_.layers[static_cast<std::size_t>(i) + 1];
+      backend_->add_scaled_rms_norm(rows.delta, scale, rows.h, next.input_layernorm, eps, rows.x);
+    } else {
+      backend_->final_norm(rows.delta, scale, rows.h, batch.logits_rows, weights_.norm, eps,
+                           config_.logit_divisor, final);
+    }
+    observe(i + 1, rows.h);
+  }
+  observe(layers + 1, final);
+}
+
+TensorView Model::logits(std::int32_t first, std::int32_t count, Workspace& workspace) const {
+  BITCPM_CHECK(first >= 0 && count > 0 && count <= kMaxLogitsRows &&
+               first + count <= workspace.max_rows());
+  const TensorView& final = workspace.final_;
+  const TensorView in{final.row(first), count, final.cols, final.stride};
+  const LinearTarget out{&weights_.head(), workspace.logits_.first_rows(count)};
+  backend_->linear(in, {&out, 1});
+  return out.out;
+}
+
+}  // namespace bitcpm

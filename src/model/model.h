@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "backend/backend.h"
+#include "base/function_ref.h"
+#include "base/result.h"
+#include "io/model_config.h"
+#include "model/rope.h"
+#include "model/weights.h"
+
+namespace bitcpm {
+
+// One batch's intermediate results, a row per token. Views into a Workspace.
+struct Activations {
+  TensorView h;             // [rows, hidden] residual stream
+  TensorView x;             // [rows, hidden] normalised input of a branch
+  TensorView delta;         // [rows, hidden] output of a branch
+  TensorView q, attention;  // [rows, heads * head_dim]
+  TensorView k, v;          // [rows, kv heads * head_dim]
+  TensorView gate, up;      // [rows, intermediate]
+  TensorView cos, sin;      // [rows, head_dim / 2]
+
+  Activations first_rows(std::int64_t count) const;
+};
+
+// Memory of forward passes of up to max_rows tokens. One per engine thread.
+class Workspace {
+ public:
+  std::int32_t max_rows() const { return static_cast<std::int32_t>(rows_.h.rows); }
+  std::size_t bytes() const { return buffer_.size(); }
+
+ private:
+  friend class Model;
+  explicit Workspace(Rope rope) : rope_(std::move(rope)) {}
+
+  Rope rope_;
+  Buffer buffer_;
+  Activations rows_;
+  TensorView final_;   // [rows, hidden] of the last forward's logits_rows
+  TensorView logits_;  // [kMaxLogitsRows, vocab]
+};
+
+// Sees the residual stream as it grows. Stage 0: after the embedding; 1 … L: after that layer, both
+// [tokens, hidden]; L + 1: [logits rows, hidden], after the final norm and the division.
+using HiddenObserver = FunctionRef<void(std::int32_t stage, TensorView h)>;
+
+// One decoder of the MiniCPM / Llama family: immutable weights and the forward pass. The two
+// classes differ in three constants (muP: embedding, residual and logit scale), all 1 for Llama.
+class Model {
+ public:
+  // logits() works on this many rows at most, so that a long prompt's log-probabilities never need
+  // [prompt, vocab] floats at once.
+  static constexpr std::int32_t kMaxLogitsRows = 64;
+
+  Model(ModelConfig config, ModelWeights weights, Backend& backend)
+      : config_(std::move(config)), weights_(std::move(weights)), backend_(&backend) {}
+
+  const ModelConfig& config() const { return config_; }
+  Backend& backend() const { return *backend_; }
+  std::size_t weight_bytes() const { return weights_.bytes(); }
+  KvShape kv_shape() const {
+    return {config_.num_hidden_layers, config_.num_key_value_heads, config_.head_dim};
+  }
+
+  // Errors: kExhausted.
+  Result<Workspace> make_workspace(std::int32_t max_rows, std::int32_t max_model_len) const;
+
+  // Runs the batch: its K and V enter `cache`, and the normalised hidden states of
+  // batch.logits_rows wait in the workspace for logits(). batch.tokens.size() <= max_rows().
+  // Equations: MiniCPM (arXiv:2404.06395, section 3), Llama (arXiv:2302.13971).
+  void forward(const BatchView& batch, KvCache& cache, Workspace& workspace,
+               const HiddenObserver* observer = nullptr) const;
+
+  // Logits of entries [first, first + count) of the last forward's logits_rows;
+  // count <= kMaxLogitsRows. -> [count, vocab], valid until the next call.
+  TensorView logits(std::int32_t first, std::int32_t count, Workspace& workspace) const;
+
+ private:
+  void attention(const LayerWeights& layer, std::int32_t index, const BatchView& batch,
+                 KvCache& cache, const Activations& rows) const;
+  void mlp(const LayerWeights& layer, const Activations& rows) const;
+
+  ModelConfig config_;
+  ModelWeights weights_;
+  Backend* backend_;
+};
+
+}  // namespace bitcpm

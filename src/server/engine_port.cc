@@ -1,0 +1,27 @@
+#include "server/engine_port.h"
+
+#include <utility>
+
+#include "engine/engine.h"
+#include "server/http_server.h"
+
+namespace bitcpm {
+
+EnginePort engine_port(Engine& engine) {
+  EnginePort port;
+  port.submit = [&engine](std::vector<TokenId> prompt, SamplingParams params, EventSink sink) {
+    return engine.submit(std::move(prompt), std::move(params), std::move(sink));
+  };
+  port.cancel = [&engine](RequestId request) { engine.cancel(request); };
+  port.max_model_len = engine.config().max_model_len;
+  port.max_logprobs = engine.config().max_logprobs;
+  return port;
+}
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerConfig& config, Engine& engine,
+                                                      const Tokenizer& tokenizer,
+                                                      const ChatTemplate& chat_template) {
+  return start(config, engine_port(engine), tokenizer, chat_template);
+}
+
+}  // namespace bitcpm

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "server/choice.h"
+#include "server/engine_port.h"
+#include "server/event_mailbox.h"
+
+namespace bitcpm {
+
+// All choices of one HTTP request while the engine works on them. Lives on the server's thread;
+// whatever is unfinished when it goes is cancelled. Refers to all that it is given.
+class Generation {
+ public:
+  using Deltas = std::vector<std::pair<std::size_t, ChoiceDelta>>;  // choice index, what it gained
+
+  Generation(const boost::asio::any_io_executor& executor, const EnginePort& engine,
+             const Tokenizer& tokenizer, const PreparedRequest& request);
+  ~Generation();
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
+
+  // Hands every choice to the engine; all of them or, with the error returned, none.
+  std::optional<ApiError> submit();
+
+  // What came since the last call; waits if nothing did. Empty only once finished() or abandoned().
+  boost::asio::awaitable<Deltas> next();
+
+  void abandon();  // the client is gone: next() returns at once
+  void cancel();   // asks the engine to end: the choices finish as "abort"
+
+  bool finished() const { return unfinished_ == 0; }
+  bool abandoned() const { return abandoned_; }
+
+  std::size_t choices() const { return choices_.size(); }
+  std::int64_t prompt_tokens() const;      // each prompt once
+  std::int64_t completion_tokens() const;  // of all choices
+  const PreparedPrompt& prompt_of(std::size_t choice) const;
+  std::int32_t completion_tokens_of(std::size_t choice) const;
+
+ private:
+  struct Running {
+    Choice choice;
+    RequestId id;
+  };
+
+  Deltas digest();
+
+  const EnginePort& engine_;
+  const Tokenizer& tokenizer_;
+  const PreparedRequest& request_;
+  boost::asio::steady_timer wake_;
+  std::shared_ptr<EventMailbox> mailbox_;  // shared with the sinks, see EventMailbox
+  std::vector<Running> choices_;           // prompt-major: prompt * n + i
+  std::size_t unfinished_ = 0;
+  bool abandoned_ = false;
+};
+
+}  // namespace bitcpm

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/request.h"
+#include "io/model_config.h"
+#include "server/field_reader.h"
+
+namespace bitcpm {
+
+// What requests are checked against; fixed while the server runs.
+struct RequestLimits {
+  std::vector<std::string> served_model_names;  // never empty
+  GenerationDefaults generation;
+  std::int32_t max_model_len = 0;
+  std::int32_t max_logprobs = 20;
+  std::int32_t vocab_size = 0;
+};
+
+inline constexpr std::int64_t kMaxChoicesPerPrompt = 128;
+inline constexpr std::size_t kMaxChoices = 1024;  // prompts * n of one request
+inline constexpr std::size_t kMaxStopStrings = 16;
+inline constexpr std::size_t kMaxStopStringBytes = 1024;
+inline constexpr std::size_t kMaxStopTokenIds = 128;
+inline constexpr std::size_t kMaxLogitBiases = 1024;
+
+// The fields that completions and chat completions share, checked.
+struct GenerationOptions {
+  std::string model;        // as asked for, or the canonical name
+  SamplingParams sampling;  // max_tokens and seed still to be decided
+  std::optional<std::int32_t> max_tokens;
+  std::optional<std::int64_t> seed;
+  std::int32_t n = 1;
+  std::vector<std::string> stop;
+  bool include_stop_str_in_output = false;
+  bool stream = false;
+  bool include_usage = false;
+  bool continuous_usage_stats = false;
+  bool skip_special_tokens = true;
+  bool add_special_tokens = true;
+  bool return_token_ids = false;
+  bool return_tokens_as_token_ids = false;
+  std::optional<std::int32_t> truncate_prompt_tokens;  // -1: to what fits
+  bool truncate_right = false;                         // keep the first tokens, not the last
+};
+
+// Reads them; on a mistake `fields` has failed and the result means nothing. logprobs is left to
+// the caller: its type differs between the two endpoints.
+GenerationOptions read_generation_options(FieldReader& fields, const RequestLimits& limits);
+
+}  // namespace bitcpm

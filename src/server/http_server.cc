@@ -1,0 +1,230 @@
+#include "server/http_server.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <condition_variable>
+#include <csignal>
+#include <ctime>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "server/connection.h"
+#include "server/openai_json.h"
+#include "server/server_context.h"
+#include "text/tokenizer.h"
+
+namespace bitcpm {
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+namespace {
+
+constexpr std::size_t kWorkers = 2;  // JSON, templates and tokenising; the engine owns the rest
+constexpr std::chrono::milliseconds kAcceptPause{100};  // out of descriptors: let some close
+constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
+
+RequestLimits make_limits(const ServerConfig& config, const EnginePort& engine,
+                          const Tokenizer& tokenizer) {
+  RequestLimits limits;
+  for (const std::string& name : config.served_model_names) {
+    limits.served_model_names.push_back(valid_utf8(name));
+  }
+  limits.generation = config.generation;
+  limits.max_model_len = engine.max_model_len;
+  limits.max_logprobs = engine.max_logprobs;
+  limits.vocab_size = tokenizer.vocab_size();
+  return limits;
+}
+
+Result<tcp::endpoint> resolve(asio::io_context& io, const std::string& host, std::uint16_t port) {
+  error_code error;
+  const asio::ip::address address = asio::ip::make_address(host, error);
+  if (!error) return tcp::endpoint(address, port);
+  tcp::resolver resolver(io);
+  const auto found = resolver.resolve(host, std::to_string(port), tcp::resolver::passive, error);
+  if (error || found.empty()) return Error{Errc::kIo, error.message()};
+  return found.begin()->endpoint();
+}
+
+Status listen(tcp::acceptor& acceptor, const tcp::endpoint& endpoint) {
+  error_code error;
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (error) return Error{Errc::kIo, error.message()};
+  return {};
+}
+
+// Beyond the limit of connections: an answer at once, without a coroutine.
+void refuse(tcp::socket socket) {
+  static const std::string body = to_json(unavailable("too many connections"));
+  const std::string answer = fmt::format(
+      "HTTP/1.1 503 Service Unavailable\r\nServer: bitcpm\r\nRetry-After: 1\r\n"
+      "Connection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+      body.size(), body);
+  error_code ignored;
+  socket.non_blocking(true, ignored);
+  socket.send(asio::buffer(answer), 0, ignored);
+  socket.shutdown(tcp::socket::shutdown_send, ignored);
+}
+
+asio::awaitable<void> serve(tcp::socket socket, ServerContext& context,
+                            asio::thread_pool& workers) {
+  Connection connection(std::move(socket), context, workers);
+  co_await connection.run();
+}
+
+}  // namespace
+
+// Declared so that destruction runs from the users to the used: io's frames hold connections, which
+// speak to the context and to the workers.
+struct HttpServer::Impl {
+  Impl(const ServerConfig& config, EnginePort engine, const Tokenizer& tokenizer,
+       const ChatTemplate& chat_template)
+      : context{config, make_limits(config, engine, tokenizer), std::move(engine),
+                TextTools{tokenizer, chat_template}} {}  // braces: evaluated in this order
+
+  asio::awaitable<void> accept_loop();
+  void connection_ended(std::exception_ptr failure);
+  void run();
+  void begin_stop();
+  void await_signals();
+
+  ServerContext context;
+  asio::io_context io{1};
+  asio::thread_pool workers{kWorkers};
+  tcp::acceptor acceptor{io};
+  asio::steady_timer deadline{io};
+  std::optional<asio::signal_set> signals;
+  std::uint16_t port = 0;
+
+  std::mutex mutex;
+  std::condition_variable ended_changed;
+  bool ended = false;
+  std::thread thread;
+};
+
+asio::awaitable<void> HttpServer::Impl::accept_loop() {
+  asio::steady_timer pause(io);
+  while (!context.stopping) {
+    auto [error, socket] = co_await acceptor.async_accept(kToken);
+    if (error == asio::error::operation_aborted) break;
+    if (error) {
+      log_warning("accept failed: " + error.message());
+      pause.expires_after(kAcceptPause);
+      co_await pause.async_wait(kToken);
+      continue;
+    }
+    if (context.connections.size() >= context.config.max_connections) {
+      refuse(std::move(socket));
+      continue;
+    }
+    try {
+      asio::co_spawn(io, serve(std::move(socket), context, workers),
+                     [this](std::exception_ptr failure) { connection_ended(failure); });
+    } catch (const std::exception& failure) {  // out of memory; the next one may fit again
+      log_error(std::string("a connection could not be taken: ") + failure.what());
+    }
+  }
+}
+
+void HttpServer::Impl::connection_ended(std::exception_ptr failure) {
+  try {
+    if (failure) std::rethrow_exception(failure);
+  } catch (const std::exception& reason) {
+    log_error(std::string("a connection failed: ") + reason.what());
+  }
+  if (context.stopping && context.connections.empty()) deadline.cancel();
+}
+
+void HttpServer::Impl::run() {
+  bool is_over = false;
+  while (!is_over) {
+    try {
+      io.run();
+      is_over = true;
+    } catch (const std::exception& failure) {
+      log_error(std::string("server thread: ") + failure.what());
+    }
+  }
+  const std::lock_guard lock(mutex);
+  ended = true;
+  ended_changed.notify_all();
+}
+
+void HttpServer::Impl::begin_stop() {
+  if (std::exchange(context.stopping, true)) return;
+  error_code ignored;
+  acceptor.close(ignored);
+  if (signals) signals->cancel(ignored);
+  for (Connection* connection : context.connections) connection->stop();
+  if (context.connections.empty()) return;
+  deadline.expires_after(context.config.timeouts.stop);
+  deadline.async_wait([this](error_code error) {
+    if (!error) io.stop();
+  });
+}
+
+void HttpServer::Impl::await_signals() {
+  if (context.stopping) return;
+  signals.emplace(io, SIGINT, SIGTERM);
+  signals->async_wait([this](error_code error, int) {
+    if (!error) begin_stop();
+  });
+}
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerConfig& config, EnginePort engine,
+                                                      const Tokenizer& tokenizer,
+                                                      const ChatTemplate& chat_template) {
+  BITCPM_CHECK(!config.served_model_names.empty());
+  try {
+    auto impl = std::make_unique<Impl>(config, std::move(engine), tokenizer, chat_template);
+    const std::string scope = fmt::format("cannot listen on {}:{}", config.host, config.port);
+    Result<tcp::endpoint> endpoint = resolve(impl->io, config.host, config.port);
+    if (!endpoint.ok()) return std::move(endpoint).error().within(scope);
+    if (Status status = listen(impl->acceptor, *endpoint); !status.ok()) {
+      return std::move(status).error().within(scope);
+    }
+    impl->port = impl->acceptor.local_endpoint().port();
+    asio::co_spawn(impl->io, impl->accept_loop(), asio::detached);
+    impl->thread = std::thread([raw = impl.get()] { raw->run(); });
+    return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+  } catch (const std::exception& failure) {
+    return Error{Errc::kIo, std::string("cannot start the server: ") + failure.what()};
+  }
+}
+
+HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+HttpServer::~HttpServer() {
+  stop();
+  impl_->thread.join();
+  impl_->workers.join();
+}
+
+std::uint16_t HttpServer::port() const { return impl_->port; }
+
+void HttpServer::wait() {
+  asio::post(impl_->io, [this] { impl_->await_signals(); });
+  std::unique_lock lock(impl_->mutex);
+  impl_->ended_changed.wait(lock, [this] { return impl_->ended; });
+}
+
+void HttpServer::stop() {
+  asio::post(impl_->io, [this] { impl_->begin_stop(); });
+}
+
+}  // namespace bitcpm

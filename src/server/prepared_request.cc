@@ -1,0 +1,242 @@
+#include "server/prepared_request.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "server/chat_request.h"
+#include "server/completion_request.h"
+#include "server/token_text.h"
+#include "text/chat_template.h"
+#include "text/detokenizer.h"
+#include "text/tokenizer.h"
+
+namespace bitcpm {
+namespace {
+
+constexpr std::size_t kMaxUnknownFields = 8;
+constexpr std::size_t kMaxJsonDepth = 32;
+
+// The body as a JSON object.
+Parsed<json::value> parse_body(std::string_view body) {
+  Result<json::value> parsed =
+      parse_json(body, {.max_bytes = body.size(), .max_depth = kMaxJsonDepth});
+  if (!parsed.ok()) return bad_request(parsed.error().message);
+  if (!parsed->is_object()) return bad_request("the body must be a JSON object");
+  return std::move(*parsed);
+}
+
+std::optional<ApiError> check_model(const std::string& name, const RequestLimits& limits) {
+  const auto& names = limits.served_model_names;
+  if (std::find(names.begin(), names.end(), name) != names.end()) return std::nullopt;
+  constexpr std::size_t kShown = 256;
+  if (name.size() > kShown) return not_found("The model does not exist.", "model");
+  return not_found(fmt::format("The model `{}` does not exist.", name), "model");
+}
+
+// Decides max_tokens and cuts the prompt if asked to; vLLM's words when it does not fit.
+std::optional<ApiError> fit_context(PreparedRequest& request, const RequestLimits& limits) {
+  GenerationOptions& options = request.options;
+  const std::int64_t context = limits.max_model_len;
+  const std::int64_t output = options.max_tokens ? std::max(*options.max_tokens, 1) : 1;
+  for (PreparedPrompt& prompt : request.prompts) {
+    if (options.truncate_prompt_tokens) {
+      const std::int64_t wanted = *options.truncate_prompt_tokens;
+      const std::int64_t keep = wanted > 0 ? wanted : std::max<std::int64_t>(context - output, 1);
+      const std::int64_t surplus = static_cast<std::int64_t>(prompt.ids.size()) - keep;
+      const auto from = options.truncate_right
+                            ? prompt.ids.end() - std::max<std::int64_t>(surplus, 0)
+                            : prompt.ids.begin();
+      if (surplus > 0) prompt.ids.erase(from, from + surplus);
+    }
+    if (prompt.ids.empty()) return bad_request("the prompt holds no token", "prompt");
+    const auto input = static_cast<std::int64_t>(prompt.ids.size());
+    if (input + output > context) {
+      return bad_request(
+          fmt::format("This model's maximum context length is {} tokens. However, you requested {} "
+                      "output tokens and your prompt contains {} input tokens, for a total of {} "
+                      "tokens. Please reduce the length of the input prompt or the number of "
+                      "requested output tokens.",
+                      context, output, input, input + output),
+          request.is_chat ? "messages" : "prompt");
+    }
+    if (!options.max_tokens) options.max_tokens = static_cast<std::int32_t>(context - input);
+  }
+  options.sampling.max_tokens = std::max(*options.max_tokens, 1);
+  if (options.sampling.min_tokens > options.sampling.max_tokens) {
+    return bad_request(fmt::format("'min_tokens' must be at most max_tokens = {}, got {}",
+                                   options.sampling.max_tokens, options.sampling.min_tokens),
+                       "min_tokens");
+  }
+  return std::nullopt;
+}
+
+// Where each prompt token begins in the echoed text. A BOS that the tokenizer added has no text.
+void locate_tokens(PreparedPrompt& prompt, const Tokenizer& tokenizer, bool skip_special_tokens) {
+  const bool has_added_bos = !skip_special_tokens && !prompt.ids.empty() &&
+                             prompt.ids.front() == tokenizer.bos_id() &&
+                             !prompt.echo_text.starts_with(tokenizer.piece(prompt.ids.front()));
+  const std::span<const TokenId> ids = prompt.ids;
+  Detokenizer detokenizer(tokenizer, ids.first(has_added_bos ? 1 : 0), skip_special_tokens);
+  const std::size_t total = count_characters(prompt.echo_text);
+  std::size_t offset = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    prompt.offsets.push_back(std::min(offset, total));
+    if (i > 0 || !has_added_bos) offset += count_characters(detokenizer.push(ids[i]));
+  }
+}
+
+Parsed<PreparedPrompt> encode_prompt(PromptInput&& input, const CompletionRequest& request,
+                                     const Tokenizer& tokenizer) {
+  PreparedPrompt prompt;
+  const GenerationOptions& options = request.options;
+  if (auto* ids = std::get_if<std::vector<TokenId>>(&input)) {
+    prompt.ids = std::move(*ids);
+    return prompt;
+  }
+  std::string& text = std::get<std::string>(input);
+  Result<std::vector<TokenId>> encoded = tokenizer.encode(text, options.add_special_tokens);
+  if (!encoded.ok()) return from_error(encoded.error());
+  prompt.ids = std::move(*encoded);
+  if (request.echo && !options.return_token_ids) prompt.echo_text = std::move(text);
+  return prompt;
+}
+
+// After truncation, so that text and tokens stay of one length.
+std::optional<ApiError> add_echo(PreparedPrompt& prompt, bool was_cut, const Tokenizer& tokenizer,
+                                 const GenerationOptions& options) {
+  const bool from_text = !prompt.echo_text.empty() && !was_cut;
+  const bool skip_special_tokens = !from_text && options.skip_special_tokens;
+  if (!from_text && !options.return_token_ids) {
+    Result<std::string> text = tokenizer.decode(prompt.ids, skip_special_tokens);
+    if (!text.ok()) return from_error(text.error());
+    prompt.echo_text = std::move(*text);
+  }
+  if (options.sampling.logprobs >= 0) locate_tokens(prompt, tokenizer, skip_special_tokens);
+  return std::nullopt;
+}
+
+std::vector<std::string> unknown_fields(const FieldReader& fields) {
+  const std::vector<std::string_view> names = fields.unknown(kMaxUnknownFields);
+  return {names.begin(), names.end()};
+}
+
+}  // namespace
+
+Parsed<PreparedRequest> prepare_completion(std::string_view body, const RequestLimits& limits,
+                                           const TextTools& tools) {
+  Parsed<json::value> document = parse_body(body);
+  if (auto* error = std::get_if<ApiError>(&document)) return std::move(*error);
+  FieldReader fields(std::get<json::value>(document).get_object());
+  Parsed<CompletionRequest> parsed = read_completion_request(fields, limits);
+  if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
+  CompletionRequest& request = std::get<CompletionRequest>(parsed);
+  if (auto error = check_model(request.options.model, limits)) return std::move(*error);
+
+  PreparedRequest prepared;
+  prepared.unknown_fields = unknown_fields(fields);
+  prepared.echo = request.echo;
+  prepared.echo_only = request.options.max_tokens == 0;
+  prepared.want_prompt_logprobs = request.want_prompt_logprobs;
+  std::vector<std::size_t> lengths;
+  for (PromptInput& input : request.prompts) {
+    Parsed<PreparedPrompt> prompt = encode_prompt(std::move(input), request, tools.tokenizer);
+    if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);
+    prepared.prompts.push_back(std::move(std::get<PreparedPrompt>(prompt)));
+    lengths.push_back(prepared.prompts.back().ids.size());
+  }
+  prepared.options = std::move(request.options);
+  if (auto error = fit_context(prepared, limits)) return std::move(*error);
+  for (std::size_t i = 0; prepared.echo && i < lengths.size(); ++i) {
+    PreparedPrompt& prompt = prepared.prompts[i];
+    const bool was_cut = prompt.ids.size() != lengths[i];
+    if (auto error = add_echo(prompt, was_cut, tools.tokenizer, prepared.options)) {
+      return std::move(*error);
+    }
+  }
+  return prepared;
+}
+
+Parsed<PreparedRequest> prepare_chat(std::string_view body, const RequestLimits& limits,
+                                     const TextTools& tools) {
+  Parsed<json::value> document = parse_body(body);
+  if (auto* error = std::get_if<ApiError>(&document)) return std::move(*error);
+  FieldReader fields(std::get<json::value>(document).get_object());
+  Parsed<ChatRequest> parsed = read_chat_request(fields, limits);
+  if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
+  ChatRequest& request = std::get<ChatRequest>(parsed);
+  if (auto error = check_model(request.options.model, limits)) return std::move(*error);
+
+  const Result<std::string> text = tools.chat_template.render(request.template_context);
+  if (!text.ok()) return from_error(text.error());
+  Result<std::vector<TokenId>> ids =
+      tools.tokenizer.encode(*text, request.options.add_special_tokens);
+  if (!ids.ok()) return from_error(ids.error());
+
+  PreparedRequest prepared;
+  prepared.is_chat = true;
+  prepared.unknown_fields = unknown_fields(fields);
+  prepared.response_role = std::move(request.response_role);
+  prepared.want_prompt_logprobs = request.options.sampling.prompt_logprobs >= 0;
+  prepared.prompts.push_back({std::move(*ids), {}, {}});
+  prepared.options = std::move(request.options);
+  if (auto error = fit_context(prepared, limits)) return std::move(*error);
+  return prepared;
+}
+
+Parsed<std::string> answer_tokenize(std::string_view body, const RequestLimits& limits,
+                                    const TextTools& tools) {
+  Parsed<json::value> document = parse_body(body);
+  if (auto* error = std::get_if<ApiError>(&document)) return std::move(*error);
+  FieldReader fields(std::get<json::value>(document).get_object());
+  const std::string model(fields.string("model").value_or(limits.served_model_names.front()));
+  const bool add_special_tokens = fields.flag("add_special_tokens", true);
+  const bool want_pieces = fields.flag("return_token_strs", false);
+  std::string text;
+  if (fields.find("messages") != nullptr) {
+    std::string role;
+    const std::string context = read_template_context(fields, role);
+    if (fields.failed()) return fields.error();
+    Result<std::string> rendered = tools.chat_template.render(context);
+    if (!rendered.ok()) return from_error(rendered.error());
+    text = std::move(*rendered);
+  } else if (const auto prompt = fields.string("prompt")) {
+    text = *prompt;
+  } else {
+    fields.fail("'prompt' or 'messages' must be given", "prompt");
+  }
+  if (fields.failed()) return fields.error();
+  if (auto error = check_model(model, limits)) return std::move(*error);
+  const Result<std::vector<TokenId>> ids = tools.tokenizer.encode(text, add_special_tokens);
+  if (!ids.ok()) return from_error(ids.error());
+  json::object answer;
+  answer["count"] = ids->size();
+  answer["max_model_len"] = limits.max_model_len;
+  answer["tokens"] = json::array(ids->begin(), ids->end());
+  json::value& pieces = answer["token_strs"];
+  if (want_pieces) {
+    json::array& list = pieces.emplace_array();
+    for (const TokenId id : *ids) list.emplace_back(tools.tokenizer.piece(id));
+  }
+  return json::serialize(answer);
+}
+
+Parsed<std::string> answer_detokenize(std::string_view body, const RequestLimits& limits,
+                                      const TextTools& tools) {
+  constexpr std::size_t kMaxTokens = std::size_t{1} << 20;
+  Parsed<json::value> document = parse_body(body);
+  if (auto* error = std::get_if<ApiError>(&document)) return std::move(*error);
+  FieldReader fields(std::get<json::value>(document).get_object());
+  const std::string model(fields.string("model").value_or(limits.served_model_names.front()));
+  const std::vector<TokenId> ids = fields.token_ids("tokens", kMaxTokens);
+  if (fields.failed()) return fields.error();
+  if (auto error = check_model(model, limits)) return std::move(*error);
+  const Result<std::string> text = tools.tokenizer.decode(ids, false);
+  if (!text.ok()) return from_error(text.error());
+  json::object answer;
+  answer["prompt"] = *text;
+  return json::serialize(answer);
+}
+
+}  // namespace bitcpm

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/generation_options.h"
+
+namespace bitcpm {
+
+class ChatTemplate;
+class Tokenizer;
+
+struct PreparedPrompt {
+  std::vector<TokenId> ids;
+  std::string echo_text;             // what `echo` puts before the completion; else empty
+  std::vector<std::size_t> offsets;  // [ids] where each begins in echo_text, in characters
+};
+
+// A request that is ready for the engine.
+struct PreparedRequest {
+  bool is_chat = false;
+  GenerationOptions options;  // sampling complete but for the seed
+  std::vector<PreparedPrompt> prompts;
+  bool echo = false;
+  bool echo_only = false;  // max_tokens 0: the engine makes one token, which is dropped
+  bool want_prompt_logprobs = false;
+  std::string response_role;
+  std::vector<std::string> unknown_fields;  // a few, for the log
+};
+
+struct TextTools {
+  const Tokenizer& tokenizer;
+  const ChatTemplate& chat_template;
+};
+
+// A request body becomes token ids: JSON, fields, template, tokenizer, lengths. Seconds of work for
+// a hostile body, hence not for the thread that serves the sockets. Any thread.
+Parsed<PreparedRequest> prepare_completion(std::string_view body, const RequestLimits& limits,
+                                           const TextTools& tools);
+Parsed<PreparedRequest> prepare_chat(std::string_view body, const RequestLimits& limits,
+                                     const TextTools& tools);
+
+// POST /tokenize and /detokenize in vLLM's shapes: the JSON of the answer.
+Parsed<std::string> answer_tokenize(std::string_view body, const RequestLimits& limits,
+                                    const TextTools& tools);
+Parsed<std::string> answer_detokenize(std::string_view body, const RequestLimits& limits,
+                                      const TextTools& tools);
+
+}  // namespace bitcpm

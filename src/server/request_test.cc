@@ -1,0 +1,317 @@
+#include <gtest/gtest.h>
+
+#include "server/chat_request.h"
+#include "server/completion_request.h"
+
+namespace bitcpm {
+namespace {
+
+RequestLimits limits() {
+  RequestLimits limits;
+  limits.served_model_names = {"tiny"};
+  limits.max_model_len = 2048;
+  limits.vocab_size = 1000;
+  return limits;
+}
+
+Parsed<CompletionRequest> completion(const std::string& body) {
+  const Result<json::value> document = parse_json(body);
+  if (!document.ok()) return bad_request(document.error().message);
+  FieldReader fields(document->as_object());
+  return read_completion_request(fields, limits());
+}
+
+Parsed<ChatRequest> chat(const std::string& body) {
+  const Result<json::value> document = parse_json(body);
+  if (!document.ok()) return bad_request(document.error().message);
+  FieldReader fields(document->as_object());
+  return read_chat_request(fields, limits());
+}
+
+std::string repeat(const std::string& item, int count) {
+  std::string list = item;
+  for (int i = 1; i < count; ++i) list += "," + item;
+  return list;
+}
+
+// Protects: every bad value of a completion request is a 400 that names its field.
+TEST(CompletionRequest, RefusesBadFields) {
+  struct Case {
+    const char* fields;  // beside a good prompt
+    const char* param;   // of the error
+  };
+  const Case kCases[] = {
+      {R"("temperature": "hot")", "temperature"},
+      {R"("temperature": -0.1)", "temperature"},
+      {R"("temperature": 2.1)", "temperature"},
+      {R"("temperature": true)", "temperature"},
+      {R"("temperature": [1])", "temperature"},
+      {R"("top_p": 0)", "top_p"},
+      {R"("top_p": 1.5)", "top_p"},
+      {R"("top_k": -2)", "top_k"},
+      {R"("top_k": 1.5)", "top_k"},
+      {R"("top_k": 99999999999)", "top_k"},
+      {R"("min_p": 1.01)", "min_p"},
+      {R"("presence_penalty": -3)", "presence_penalty"},
+      {R"("frequency_penalty": 2.5)", "frequency_penalty"},
+      {R"("repetition_penalty": 0)", "repetition_penalty"},
+      {R"("repetition_penalty": 11)", "repetition_penalty"},
+      {R"("max_tokens": -1)", "max_tokens"},
+      {R"("max_tokens": 0)", "max_tokens"},
+      {R"("max_tokens": 1.5)", "max_tokens"},
+      {R"("max_tokens": "16")", "max_tokens"},
+      {R"("max_tokens": 18446744073709551615)", "max_tokens"},
+      {R"("max_tokens": 1e30)", "max_tokens"},
+      {R"("max_completion_tokens": {})", "max_completion_tokens"},
+      {R"("min_tokens": -1)", "min_tokens"},
+      {R"("n": 0)", "n"},
+      {R"("n": 129)", "n"},
+      {R"("n": 9223372036854775807)", "n"},
+      {R"("n": 2, "temperature": 0)", "n"},
+      {R"("best_of": 2)", "best_of"},
+      {R"("seed": 9223372036854775808)", "seed"},
+      {R"("seed": 0.5)", "seed"},
+      {R"("stop": 7)", "stop"},
+      {R"("stop": [""])", "stop"},
+      {R"("stop": ["a", 1])", "stop"},
+      {R"("stop": ["1","2","3","4","5","6","7","8","9","a","b","c","d","e","f","g","h"])", "stop"},
+      {R"("stop_token_ids": [-1])", "stop_token_ids"},
+      {R"("stop_token_ids": 5)", "stop_token_ids"},
+      {R"("stop_token_ids": ["5"])", "stop_token_ids"},
+      {R"("logprobs": 21)", "logprobs"},
+      {R"("logprobs": true)", "logprobs"},
+      {R"("logprobs": -1)", "logprobs"},
+      {R"("prompt_logprobs": -1)", "prompt_logprobs"},
+      {R"("prompt_logprobs": 1, "stream": true)", "prompt_logprobs"},
+      {R"("logit_bias": [1])", "logit_bias"},
+      {R"("logit_bias": {"x": 1})", "logit_bias"},
+      {R"("logit_bias": {"1000": 1})", "logit_bias"},
+      {R"("logit_bias": {"-1": 1})", "logit_bias"},
+      {R"("logit_bias": {"1": "a"})", "logit_bias"},
+      {R"("stream": "yes")", "stream"},
+      {R"("stream": 1)", "stream"},
+      {R"("stream_options": {"include_usage": true})", "stream_options"},
+      {R"("stream": true, "stream_options": 1)", "stream_options"},
+      {R"("stream": true, "stream_options": {"include_usage": 1})", "stream_options"},
+      {R"("truncate_prompt_tokens": 0)", "truncate_prompt_tokens"},
+      {R"("truncate_prompt_tokens": -2)", "truncate_prompt_tokens"},
+      {R"("truncation_side": "middle")", "truncation_side"},
+      {R"("echo": 1)", "echo"},
+      {R"("model": 3)", "model"},
+      {R"("suffix": "x")", "suffix"},
+      {R"("use_beam_search": true)", "use_beam_search"},
+      {R"("response_format": {"type": "json_object"})", "response_format"},
+      {R"("response_format": "json")", "response_format"},
+      {R"("structured_outputs": {"regex": "a+"})", "structured_outputs"},
+      {R"("guided_json": {"type": "object"})", "guided_json"},
+      {R"("guided_choice": ["a"])", "guided_choice"},
+      {R"("prompt_embeds": "AAAA")", "prompt_embeds"},
+      {R"("bad_words": ["x"])", "bad_words"},
+      {R"("allowed_token_ids": [1])", "allowed_token_ids"},
+      {R"("priority": 1)", "priority"},
+      {R"("ignore_eos": "no")", "ignore_eos"},
+  };
+  for (const Case& c : kCases) {
+    const auto parsed = completion(std::string(R"({"prompt": "hi", )") + c.fields + "}");
+    const auto* error = std::get_if<ApiError>(&parsed);
+    ASSERT_NE(error, nullptr) << c.fields;
+    EXPECT_EQ(error->status, 400u) << c.fields;
+    EXPECT_EQ(error->param, c.param) << c.fields << ": " << error->message;
+    EXPECT_NE(error->message.find(c.param), std::string::npos) << error->message;
+    EXPECT_EQ(error->message.find('\n'), std::string::npos) << error->message;
+  }
+}
+
+// Protects: nothing but a bounded, non-empty, uniform prompt gets through.
+TEST(CompletionRequest, RefusesBadPrompts) {
+  const std::string kBodies[] = {
+      R"({})",
+      R"({"prompt": null})",
+      R"({"prompt": ""})",
+      R"({"prompt": []})",
+      R"({"prompt": [[]]})",
+      R"({"prompt": 5})",
+      R"({"prompt": {"a": 1}})",
+      R"({"prompt": ["a", 1]})",
+      R"({"prompt": [1, "a"]})",
+      R"({"prompt": ["a", [1]]})",
+      R"({"prompt": [1, -1]})",
+      R"({"prompt": [1.5]})",
+      R"({"prompt": [4294967296]})",
+      R"({"prompt": [[1], ["a"]]})",
+      R"({"prompt": [[[1]]]})",
+      R"({"prompt": [true]})",
+      "{\"prompt\": [" + repeat("\"a\"", 1025) + "]}",
+      "{\"prompt\": [" + repeat("[1]", 1025) + "]}",
+      "{\"prompt\": [" + repeat("\"a\"", 9) + "], \"n\": 128}",
+      "{\"prompt\": \"\xff\"}",
+      R"({"prompt": "a", "prompt": "b"})",
+      R"({"prompt": "a", "temperature": NaN})",
+      R"({"prompt": "a", "temperature": Infinity})",
+      R"({"prompt": "a", "temperature": 1e999})",
+      R"({"prompt": "a", "x": )" + std::string(100, '[') + std::string(100, ']') + "}",
+  };
+  for (const std::string& body : kBodies) {
+    const auto parsed = completion(body);
+    ASSERT_TRUE(std::holds_alternative<ApiError>(parsed)) << body.substr(0, 80);
+    EXPECT_EQ(std::get<ApiError>(parsed).status, 400u);
+  }
+}
+
+// Protects: defaults are OpenAI's where neither request nor checkpoint says anything, and null
+// means absent.
+TEST(CompletionRequest, FillsInDefaults) {
+  const auto parsed = completion(
+      R"({"prompt": "hi", "max_tokens": null, "temperature": null, "stop": null, "user": "u"})");
+  ASSERT_TRUE(std::holds_alternative<CompletionRequest>(parsed));
+  const CompletionRequest& request = std::get<CompletionRequest>(parsed);
+  EXPECT_EQ(request.options.model, "tiny");
+  EXPECT_EQ(request.options.max_tokens, 16);
+  EXPECT_EQ(request.options.sampling.temperature, 1.0f);
+  EXPECT_EQ(request.options.sampling.top_p, 1.0f);
+  EXPECT_EQ(request.options.sampling.top_k, 0);
+  EXPECT_EQ(request.options.sampling.repetition_penalty, 1.0f);
+  EXPECT_EQ(request.options.sampling.logprobs, -1);
+  EXPECT_EQ(request.options.sampling.prompt_logprobs, -1);
+  EXPECT_FALSE(request.options.seed.has_value());
+  EXPECT_TRUE(request.options.add_special_tokens);
+  EXPECT_EQ(std::get<std::string>(request.prompts.at(0)), "hi");
+}
+
+// Protects: the checkpoint's sampling defaults hold unless the request says otherwise.
+TEST(CompletionRequest, TakesTheCheckpointsDefaults) {
+  RequestLimits with_defaults = limits();
+  with_defaults.generation.temperature = 0.8f;
+  with_defaults.generation.top_k = 40;
+  const json::value body = json::parse(R"({"prompt": "hi", "top_k": 5})");
+  FieldReader fields(body.as_object());
+  const auto parsed = read_completion_request(fields, with_defaults);
+  const SamplingParams& sampling = std::get<CompletionRequest>(parsed).options.sampling;
+  EXPECT_EQ(sampling.temperature, 0.8f);
+  EXPECT_EQ(sampling.top_k, 5);
+}
+
+// Protects: every field reaches its place.
+TEST(CompletionRequest, ReadsEveryField) {
+  const auto parsed = completion(R"({
+    "model": "other", "prompt": [[1, 2], [3]], "temperature": 0.5, "top_p": 0.9, "top_k": -1,
+    "min_p": 0.1, "presence_penalty": 1, "frequency_penalty": -1, "repetition_penalty": 1.1,
+    "max_tokens": 7.0, "min_tokens": 2, "n": 3, "seed": -5, "stop": ["a", "b"],
+    "stop_token_ids": [4], "include_stop_str_in_output": true, "ignore_eos": true, "stream": true,
+    "stream_options": {"include_usage": true, "continuous_usage_stats": true}, "logprobs": 3,
+    "echo": true, "logit_bias": {"9": 1000}, "skip_special_tokens": false,
+    "add_special_tokens": false, "return_token_ids": true, "truncate_prompt_tokens": -1,
+    "truncation_side": "right", "suffix": null, "best_of": 1, "response_format": {"type": "text"},
+    "use_beam_search": false})");
+  ASSERT_TRUE(std::holds_alternative<CompletionRequest>(parsed));
+  const CompletionRequest& request = std::get<CompletionRequest>(parsed);
+  const GenerationOptions& options = request.options;
+  const SamplingParams& sampling = options.sampling;
+  EXPECT_EQ(options.model, "other");
+  ASSERT_EQ(request.prompts.size(), 2u);
+  EXPECT_EQ(std::get<std::vector<TokenId>>(request.prompts[0]), (std::vector<TokenId>{1, 2}));
+  EXPECT_EQ(sampling.temperature, 0.5f);
+  EXPECT_EQ(sampling.top_p, 0.9f);
+  EXPECT_EQ(sampling.top_k, -1);
+  EXPECT_EQ(sampling.min_p, 0.1f);
+  EXPECT_EQ(sampling.presence_penalty, 1.0f);
+  EXPECT_EQ(sampling.frequency_penalty, -1.0f);
+  EXPECT_EQ(sampling.repetition_penalty, 1.1f);
+  EXPECT_EQ(options.max_tokens, 7);
+  EXPECT_EQ(sampling.min_tokens, 2);
+  EXPECT_EQ(options.n, 3);
+  EXPECT_EQ(options.seed, -5);
+  EXPECT_EQ(options.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(sampling.stop_token_ids, (std::vector<TokenId>{4}));
+  EXPECT_TRUE(options.include_stop_str_in_output);
+  EXPECT_TRUE(sampling.ignore_eos);
+  EXPECT_TRUE(options.stream && options.include_usage && options.continuous_usage_stats);
+  EXPECT_EQ(sampling.logprobs, 3);
+  EXPECT_EQ(sampling.prompt_logprobs, 3);  // echo
+  EXPECT_TRUE(request.echo);
+  EXPECT_FALSE(request.want_prompt_logprobs);
+  EXPECT_EQ(sampling.logit_bias, (std::vector<std::pair<TokenId, float>>{{9, 100.0f}}));
+  EXPECT_FALSE(options.skip_special_tokens);
+  EXPECT_FALSE(options.add_special_tokens);
+  EXPECT_TRUE(options.return_token_ids);
+  EXPECT_EQ(options.truncate_prompt_tokens, -1);
+  EXPECT_TRUE(options.truncate_right);
+}
+
+// Protects: -1 is vLLM's way to ask for a random seed.
+TEST(CompletionRequest, SeedMinusOneIsNone) {
+  const auto parsed = completion(R"({"prompt": "hi", "seed": -1})");
+  EXPECT_FALSE(std::get<CompletionRequest>(parsed).options.seed.has_value());
+}
+
+// Protects: fields nobody reads are found for the log, a bounded number of them.
+TEST(FieldReader, TellsUnknownFields) {
+  const json::value body = json::parse(R"({"prompt": "a", "x1": 1, "x2": 2, "x3": 3, "user": 1})");
+  FieldReader fields(body.as_object());
+  ASSERT_TRUE(std::holds_alternative<CompletionRequest>(read_completion_request(fields, limits())));
+  EXPECT_EQ(fields.unknown(8), (std::vector<std::string_view>{"x1", "x2", "x3"}));
+  EXPECT_EQ(fields.unknown(2).size(), 2u);
+}
+
+// Protects: every bad chat body is a 400 with the field at fault.
+TEST(ChatRequest, RefusesBadBodies) {
+  struct Case {
+    std::string body;
+    const char* param;
+  };
+  const std::string good = R"("messages": [{"role": "user", "content": "hi"}])";
+  const Case kCases[] = {
+      {R"({})", "messages"},
+      {R"({"messages": []})", "messages"},
+      {R"({"messages": "hi"})", "messages"},
+      {R"({"messages": [1]})", "messages"},
+      {R"({"messages": [{"role": "user"}]})", "messages"},
+      {R"({"messages": [{"content": "hi"}]})", "messages"},
+      {R"({"messages": [{"role": "root", "content": "hi"}]})", "messages"},
+      {R"({"messages": [{"role": "user", "content": 5}]})", "messages"},
+      {R"({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})", "messages"},
+      {R"({"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]})", "messages"},
+      {R"({"messages": [{"role": "user", "content": "a", "name": 1}]})", "messages"},
+      {R"({"messages": [{"role": "assistant", "tool_calls": [{}]}]})", "messages"},
+      {"{" + good + R"(, "tools": [{"type": "function"}]})", "tools"},
+      {"{" + good + R"(, "tool_choice": "required"})", "tool_choice"},
+      {"{" + good + R"(, "top_logprobs": 2})", "top_logprobs"},
+      {"{" + good + R"(, "logprobs": 2})", "logprobs"},
+      {"{" + good + R"(, "logprobs": true, "top_logprobs": 21})", "top_logprobs"},
+      {"{" + good + R"(, "chat_template": "{{ 1 }}"})", "chat_template"},
+      {"{" + good + R"(, "chat_template_kwargs": []})", "chat_template_kwargs"},
+      {"{" + good + R"(, "max_tokens": 0})", "max_tokens"},
+      {"{" + good + R"(, "continue_final_message": true})", "continue_final_message"},
+  };
+  for (const Case& c : kCases) {
+    const auto parsed = chat(c.body);
+    const auto* error = std::get_if<ApiError>(&parsed);
+    ASSERT_NE(error, nullptr) << c.body;
+    EXPECT_EQ(error->param, c.param) << c.body << ": " << error->message;
+  }
+}
+
+// Protects: parts are joined, kwargs reach the template and cannot replace the messages.
+TEST(ChatRequest, BuildsTheTemplateContext) {
+  const auto parsed = chat(R"({
+    "messages": [
+      {"role": "developer", "content": "be brief"},
+      {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+      {"role": "assistant", "content": null},
+      {"role": "tool", "content": "42", "tool_call_id": "t"}],
+    "chat_template_kwargs": {"enable_thinking": false, "messages": []},
+    "logprobs": true, "top_logprobs": 4, "max_completion_tokens": 9, "tools": []})");
+  ASSERT_TRUE(std::holds_alternative<ChatRequest>(parsed)) << std::get<ApiError>(parsed).message;
+  const ChatRequest& request = std::get<ChatRequest>(parsed);
+  EXPECT_EQ(json::parse(request.template_context), json::parse(R"({
+    "enable_thinking": false, "add_generation_prompt": true, "messages": [
+      {"role": "system", "content": "be brief"}, {"role": "user", "content": "a\nb"},
+      {"role": "assistant", "content": ""},
+      {"role": "tool", "content": "42", "tool_call_id": "t"}]})"));
+  EXPECT_EQ(request.options.sampling.logprobs, 4);
+  EXPECT_EQ(request.options.max_tokens, 9);
+  EXPECT_EQ(request.response_role, "assistant");
+}
+
+}  // namespace
+}  // namespace bitcpm

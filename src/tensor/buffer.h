@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace bitcpm {
+
+// Owned bytes, 64-byte aligned, zero at first. Large ones are separate mappings with huge pages
+// asked for: pages nobody has touched cost no memory, and freeing gives them back at once.
+class Buffer {
+ public:
+  // Out of memory is an empty Buffer for size > 0; callers turn it into kExhausted.
+  static Buffer allocate(std::size_t size);
+
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  std::size_t size() const { return size_; }
+  std::byte* data() { return data_; }
+  const std::byte* data() const { return data_; }
+
+  template <class T>
+  T* as() {
+    return reinterpret_cast<T*>(data_);
+  }
+  template <class T>
+  const T* as() const {
+    return reinterpret_cast<const T*>(data_);
+  }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace bitcpm

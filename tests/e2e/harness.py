@@ -1,0 +1,140 @@
+"""Runs the built binary from the outside: commands, and a server that ends with its `with` block.
+
+BITCPM_BINARY names the binary; build/release/bin/bitcpm if unset.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("BITCPM_BINARY", ROOT / "build/release/bin/bitcpm"))
+TINY_MODEL = ROOT / "assets/bitcpm-tiny"
+
+# Generous: a loaded two-core machine, or a sanitizer build, must not make a test fail.
+COMMAND_SECONDS = 120
+START_SECONDS = 60
+STOP_SECONDS = 15
+
+
+def run(*args, stdin="", env=None):
+    """One command; its CompletedProcess with text output."""
+    return subprocess.run([BINARY, *map(str, args)], input=stdin, capture_output=True,
+                          encoding="utf-8", timeout=COMMAND_SECONDS, check=False,
+                          env={**os.environ, **(env or {})})
+
+
+def complete(prompt, max_tokens, *args, env=None):
+    """The greedy continuation that `bitcpm complete` prints."""
+    done = run("complete", *args, "--prompt", prompt, "--temperature", 0, "--max-tokens",
+               max_tokens, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("\n"), repr(done.stdout)
+    return done.stdout[:-1]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A running `bitcpm serve`."""
+
+    def __init__(self, process, port, log):
+        self.process, self.port, self._log = process, port, log
+
+    def log(self):
+        """Everything printed so far, both streams."""
+        return pathlib.Path(self._log).read_text(encoding="utf-8")
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=COMMAND_SECONDS)
+
+    def request(self, method, path, body=None):
+        """(status, parsed JSON or text) of one request on a connection of its own."""
+        with contextlib.closing(self.connect()) as connection:
+            connection.request(method, path, body if body is None else encode(body),
+                               {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            text = response.read().decode("utf-8")
+        is_json = response.headers.get_content_type() == "application/json"
+        return response.status, json.loads(text) if is_json else text
+
+    def open_stream(self, body):
+        """The connection and the response of a streaming completion, headers read."""
+        connection = self.connect()
+        connection.request("POST", "/v1/completions", encode({**body, "stream": True}),
+                           {"Content-Type": "application/json"})
+        return connection, connection.getresponse()
+
+    def stop(self, how=signal.SIGTERM):
+        """The exit code after the signal."""
+        self.process.send_signal(how)
+        return self.process.wait(STOP_SECONDS)
+
+
+def encode(body):
+    """A dict as JSON; text and bytes as they are."""
+    if isinstance(body, bytes):
+        return body
+    return (body if isinstance(body, str) else json.dumps(body)).encode("utf-8")
+
+
+def events(response):
+    """The payloads of a server-sent event stream, up to its end."""
+    for line in response:
+        line = line.decode("utf-8").rstrip("\r\n")
+        if line.startswith("data: "):
+            yield line[len("data: "):]
+        else:
+            assert line == "", f"not an event: {line!r}"
+
+
+def wait_until_ready(server):
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            break
+        with contextlib.suppress(OSError):
+            if server.request("GET", "/v1/models")[0] == 200:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"serve did not become ready:\n{server.log()}")
+
+
+@contextlib.contextmanager
+def serve(*args, env=None):
+    """A ready server with these further arguments on a free port, killed at the end."""
+    port = free_port()
+    with tempfile.NamedTemporaryFile() as log:
+        process = subprocess.Popen([BINARY, "serve", *map(str, args), "--port", str(port)],
+                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   env={**os.environ, **(env or {})})
+        try:
+            server = Server(process, port, log.name)
+            wait_until_ready(server)
+            yield server
+        finally:
+            process.kill()
+            process.wait()
+
+
+def main():
+    """Runs the calling file's tests; 77, which ctest reports as skipped, if none of them could."""
+    if not BINARY.is_file():
+        sys.exit(f"{BINARY} is not built")
+    result = unittest.main(verbosity=2, exit=False).result
+    if result.wasSuccessful() and len(result.skipped) >= result.testsRun:
+        sys.exit(77)
+    sys.exit(not result.wasSuccessful())

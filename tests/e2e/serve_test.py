@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""The server as a process: readiness, answers, streams, disconnects, signals."""
+
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+import harness
+
+STORY = {"model": "bitcpm-tiny", "prompt": "Once upon a time", "temperature": 0, "max_tokens": 64}
+# The longest request that the model's context of 2048 takes.
+LONG = {**STORY, "max_tokens": 2000, "ignore_eos": True}
+
+
+class Answers(unittest.TestCase):
+    """One server for every test that leaves it as it was."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.context = harness.serve()
+        cls.server = cls.context.__enter__()
+        cls.addClassCleanup(cls.context.__exit__, None, None, None)
+
+    def completion(self, body):
+        status, answer = self.server.request("POST", "/v1/completions", body)
+        self.assertEqual(status, 200, answer)
+        return answer
+
+    def test_models(self):
+        """/v1/models in OpenAI's shape, with the context length vLLM adds."""
+        status, answer = self.server.request("GET", "/v1/models")
+        self.assertEqual((status, answer["object"]), (200, "list"))
+        self.assertEqual(answer["data"][0]["id"], "bitcpm-tiny")
+        self.assertEqual(answer["data"][0]["object"], "model")
+        self.assertEqual(answer["data"][0]["max_model_len"], 2048)
+
+    def test_health(self):
+        """A load balancer's probe."""
+        self.assertEqual(self.server.request("GET", "/health")[0], 200)
+
+    def test_completion_equals_the_command_line(self):
+        """Two front doors, one engine: the served text is the printed text; usage adds up."""
+        answer = self.completion(STORY)
+        self.assertEqual(answer["object"], "text_completion")
+        self.assertEqual(answer["choices"][0]["text"], harness.complete(STORY["prompt"], 64))
+        self.assertEqual(answer["choices"][0]["finish_reason"], "length")
+        usage = answer["usage"]
+        self.assertEqual(usage["completion_tokens"], 64)
+        self.assertEqual(usage["total_tokens"], usage["prompt_tokens"] + 64)
+
+    def test_stream_equals_the_whole(self):
+        """The pieces of a stream, joined, are the unstreamed text, in Chinese too."""
+        for prompt in (STORY["prompt"], "从前有一只小白兔"):
+            body = {**STORY, "prompt": prompt}
+            whole = self.completion(body)["choices"][0]
+            connection, response = self.server.open_stream(body)
+            with contextlib.closing(connection):
+                self.assertEqual(response.headers.get_content_type(), "text/event-stream")
+                *chunks, done = harness.events(response)
+            self.assertEqual(done, "[DONE]")
+            choices = [choice for chunk in chunks for choice in json.loads(chunk)["choices"]]
+            self.assertGreater(len(choices), 1)
+            self.assertEqual("".join(choice["text"] for choice in choices), whole["text"])
+            reasons = [choice["finish_reason"] for choice in choices]
+            self.assertEqual(reasons[-1], whole["finish_reason"])
+            self.assertEqual(set(reasons[:-1]) - {None}, set())
+
+    def test_company_changes_nothing(self):
+        """Sixteen requests at once get what each gets alone."""
+        prompts = ["Once upon a time", "The capital of France is", "天空是", "从前有一只小白兔"] * 4
+        alone = {p: self.completion({**STORY, "prompt": p})["choices"][0]["text"]
+                 for p in set(prompts)}
+        with concurrent.futures.ThreadPoolExecutor(len(prompts)) as pool:
+            answers = list(pool.map(lambda p: self.completion({**STORY, "prompt": p}), prompts))
+        for prompt, answer in zip(prompts, answers):
+            self.assertEqual(answer["choices"][0]["text"], alone[prompt])
+
+    def test_bad_requests_are_answered_and_survived(self):
+        """Each gets OpenAI's error object with the right status, and the server goes on."""
+        for status, method, path, body in (
+            (400, "POST", "/v1/completions", "{"),
+            (400, "POST", "/v1/completions", "[" * 100000),
+            (400, "POST", "/v1/completions", b'{"prompt":"\xff\xfe"}'),
+            (400, "POST", "/v1/completions", {**STORY, "temperature": -1}),
+            (400, "POST", "/v1/completions", '{"prompt":"x","temperature":NaN}'),
+            (400, "POST", "/v1/completions", '{"prompt":"x","temperature":1e999}'),
+            (400, "POST", "/v1/completions", {**STORY, "max_tokens": 0}),
+            (400, "POST", "/v1/completions", {**STORY, "max_tokens": 10**30}),
+            (400, "POST", "/v1/completions", {**STORY, "max_tokens": 1000000}),
+            (400, "POST", "/v1/completions", {**STORY, "prompt": "word " * 5000}),
+            (404, "POST", "/v1/completions", {**STORY, "model": "gpt-4"}),
+            (404, "GET", "/v1/nothing", None),
+            (405, "GET", "/v1/completions", None),
+            (413, "POST", "/v1/completions", {**STORY, "prompt": "x" * (8 << 20)}),
+        ):
+            with self.subTest(method=method, path=path, body=str(body)[:60]):
+                try:
+                    got, answer = self.server.request(method, path, body)
+                except (BrokenPipeError, ConnectionResetError):
+                    # An oversized body may be cut off before the client reads the answer.
+                    self.assertEqual(status, 413)
+                    continue
+                self.assertEqual(got, status, answer)
+                error = answer["error"]
+                self.assertTrue(error["message"])
+                self.assertEqual(error["code"], status)
+                self.assertIn("type", error)
+                self.assertIn("param", error)
+        self.assertEqual(self.completion({**STORY, "max_tokens": 1})["usage"]["completion_tokens"], 1)
+
+
+class Lifecycle(unittest.TestCase):
+
+    def test_the_printed_curl_line_works(self):
+        """What `serve` invites the user to paste gets an answer."""
+        if shutil.which("curl") is None:
+            self.skipTest("needs curl")
+        with harness.serve() as server:
+            self.assertIn(f"http://127.0.0.1:{server.port}", server.log())
+            lines = re.findall(r"^.*?\b(curl .*)$", server.log(), re.MULTILINE)
+            self.assertEqual(len(lines), 1, server.log())
+            done = subprocess.run(["sh", "-c", lines[0]], capture_output=True, encoding="utf-8",
+                                  timeout=harness.COMMAND_SECONDS, check=True)
+            self.assertIn('"choices"', done.stdout)
+
+    def test_start_up_log_is_short(self):
+        """About a dozen lines: what runs, and nothing else."""
+        with harness.serve() as server:
+            lines = server.log().splitlines()
+            self.assertLessEqual(len(lines), 20, server.log())
+            self.assertGreaterEqual(len(lines), 6, server.log())
+            self.assertIn("bitcpm-tiny", server.log())
+
+    def test_a_disconnect_frees_the_engine(self):
+        """With room for one request at a time, twenty abandoned ones must not be computed."""
+        with harness.serve("--max-num-seqs", 1) as server:
+            began = time.monotonic()
+            self.assertEqual(server.request("POST", "/v1/completions", LONG)[0], 200)
+            one_long = time.monotonic() - began
+            for _ in range(20):
+                connection, response = server.open_stream(LONG)
+                next(harness.events(response))
+                connection.sock.close() if connection.sock else None
+                response.close()
+                connection.close()
+            began = time.monotonic()
+            self.assertEqual(server.request("POST", "/v1/completions", STORY)[0], 200)
+            self.assertLess(time.monotonic() - began, 5 * one_long)
+
+    def test_signals_end_it_with_0(self):
+        """SIGTERM and SIGINT, idle and in the middle of a stream: exit code 0 within seconds."""
+        for how in (signal.SIGTERM, signal.SIGINT):
+            for busy in (False, True):
+                with self.subTest(how=how.name, busy=busy), harness.serve() as server:
+                    if busy:
+                        connection, response = server.open_stream(LONG)
+                        stream = harness.events(response)
+                        next(stream)
+                        self.assertEqual(server.stop(how), 0)
+                        with contextlib.suppress(http.client.HTTPException, OSError):
+                            list(stream)  # ends: neither hangs nor continues
+                        connection.close()
+                    else:
+                        self.assertEqual(server.stop(how), 0)
+
+    def test_a_taken_port_is_one_line(self):
+        """The most frequent mistake at start: exit code 1 and the address in the message."""
+        with harness.serve() as server:
+            done = harness.run("serve", "--port", server.port)
+            self.assertEqual(done.returncode, 1)
+            errors = [line for line in done.stderr.splitlines() if "error" in line]
+            self.assertEqual(len(errors), 1, done.stderr)
+            self.assertIn(str(server.port), errors[0])
+
+    def test_values_that_cannot_be_honoured_are_refused(self):
+        """A flag of vLLM's that would change the result is an error at start, not ignored."""
+        for args, word in (
+            (("--tensor-parallel-size", "2"), "tensor-parallel-size"),
+            (("--dtype", "float16"), "float16"),
+            (("--max-model-len", "4096"), "2048"),
+            (("--kv-cache-dtype", "fp8"), "fp8"),
+            (("--quantization", "awq"), "awq"),
+            (("--numerics", "fast"), "fast"),
+        ):
+            with self.subTest(args):
+                done = harness.run("serve", "--port", harness.free_port(), *args)
+                self.assertIn(done.returncode, (1, 2), done.stderr)
+                self.assertIn(word, done.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,104 @@
+#include "golden_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <condition_variable>
+#include <mutex>
+#include <numeric>
+
+#include "backend/cpu/cpu_backend.h"
+#include "golden_data.h"
+#include "model/loader.h"
+
+namespace bitcpm::golden {
+
+GoldenModel::GoldenModel(const std::string& isa, int threads) {
+  backend_ = make_cpu_backend({.threads = threads, .isa = isa}).value();
+  ModelFiles files = embedded_model_files();
+  const ModelConfig config = read_model_config(files).value();
+  model_ = load_model(files, config, *backend_, {}).value().model;
+}
+
+template <class PerChunk>
+void GoldenModel::run(std::span<const TokenId> ids, int chunk, const HiddenObserver* observer,
+                      const PerChunk& per_chunk) const {
+  const auto total = static_cast<std::int32_t>(ids.size());
+  const std::int32_t block_tokens = backend_->kv_block_tokens();
+  std::vector<std::int32_t> blocks(static_cast<std::size_t>(total / block_tokens + 1));
+  std::iota(blocks.rbegin(), blocks.rend(), 0);  // descending: a block's id is not its index
+  auto cache =
+      backend_->allocate_kv(model_->kv_shape(), static_cast<std::int32_t>(blocks.size())).value();
+  Workspace workspace = model_->make_workspace(std::min(chunk, total), 2048).value();
+  for (std::int32_t begin = 0; begin < total; begin += chunk) {
+    const std::int32_t count = std::min(chunk, total - begin);
+    std::vector<std::int32_t> rows(static_cast<std::size_t>(count));
+    std::iota(rows.begin(), rows.end(), 0);
+    const SequenceSlice slice{0, count, begin, blocks};
+    const BatchView batch{
+        ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)),
+        {&slice, 1},
+        rows};
+    model_->forward(batch, *cache, workspace, observer);
+    per_chunk(count, workspace);
+  }
+}
+
+std::vector<float> GoldenModel::logits(std::span<const TokenId> ids, int chunk) const {
+  std::vector<float> all;
+  run(ids, chunk, nullptr, [&](std::int32_t count, Workspace& workspace) {
+    for (std::int32_t first = 0; first < count; first += Model::kMaxLogitsRows) {
+      const TensorView view =
+          model_->logits(first, std::min(Model::kMaxLogitsRows, count - first), workspace);
+      all.insert(all.end(), view.data, view.data + view.rows * view.cols);
+    }
+  });
+  return all;
+}
+
+std::vector<std::vector<float>> GoldenModel::hidden_states(std::span<const TokenId> ids) const {
+  std::vector<std::vector<float>> stages(
+      static_cast<std::size_t>(model_->config().num_hidden_layers) + 2);
+  const auto keep = [&](std::int32_t stage, TensorView h) {
+    stages[static_cast<std::size_t>(stage)].assign(h.data, h.data + h.rows * h.cols);
+  };
+  const HiddenObserver observer(keep);
+  run(ids, 4096, &observer, [](std::int32_t, Workspace&) {});
+  return stages;
+}
+
+double logprob_of(std::span<const float> logits, TokenId token) {
+  const double most = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - most);
+  return logits[static_cast<std::size_t>(token)] - most - std::log(sum);
+}
+
+std::vector<Completion> complete_all(Engine& engine,
+                                     const std::vector<std::vector<TokenId>>& prompts,
+                                     const std::vector<SamplingParams>& params) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::size_t finished = 0;
+  std::vector<Completion> completions(prompts.size());
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const auto sink = [&, i](EngineEvent&& event) {
+      const std::lock_guard lock(mutex);
+      Completion& c = completions[i];
+      if (event.token) c.tokens.push_back(*event.token);
+      if (event.logprobs) c.logprobs.push_back(*event.logprobs);
+      for (auto& scored : event.prompt_logprobs) c.prompt_logprobs.push_back(std::move(scored));
+      if (!event.finish) return;
+      ++c.finish_events;
+      c.finish = *event.finish;
+      ++finished;
+      changed.notify_one();
+    };
+    const auto id = engine.submit(prompts[i], params[i], sink);
+    BITCPM_CHECK(id.ok());
+  }
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return finished == prompts.size(); });
+  return completions;
+}
+
+}  // namespace bitcpm::golden

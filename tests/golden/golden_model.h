@@ -1,0 +1,53 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "engine/engine.h"
+#include "model/model.h"
+
+namespace bitcpm::golden {
+
+// The embedded model on one CPU level.
+class GoldenModel {
+ public:
+  explicit GoldenModel(const std::string& isa, int threads = 2);
+
+  const Model& model() const { return *model_; }
+
+  // Logits of every position of `ids`, [ids, vocab], computed `chunk` tokens at a time.
+  std::vector<float> logits(std::span<const TokenId> ids, int chunk = 4096) const;
+
+  // The residual stream of `ids` after each stage (model.h), [stages][ids * hidden].
+  std::vector<std::vector<float>> hidden_states(std::span<const TokenId> ids) const;
+
+ private:
+  template <class PerChunk>
+  void run(std::span<const TokenId> ids, int chunk, const HiddenObserver* observer,
+           const PerChunk& per_chunk) const;
+
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Model> model_;
+};
+
+// log-softmax of one row of logits at `token`, in f64.
+double logprob_of(std::span<const float> logits, TokenId token);
+
+// What a request came to, collected from its events.
+struct Completion {
+  std::vector<TokenId> tokens;
+  std::vector<TokenLogprobs> logprobs;
+  std::vector<TokenLogprobs> prompt_logprobs;
+  int finish_events = 0;
+  FinishReason finish = FinishReason::kCancelled;
+};
+
+// Submits everything at once and waits for all terminal events.
+std::vector<Completion> complete_all(Engine& engine,
+                                     const std::vector<std::vector<TokenId>>& prompts,
+                                     const std::vector<SamplingParams>& params);
+
+}  // namespace bitcpm::golden
