@@ -100,7 +100,7 @@ class Chat {
       return output_open && !interrupt_.take();
     };
     BITCPM_ASSIGN(TextResult result, run_text(engine_, setup_.tokenizer, request, show));
-    if (!output_open || !print("\n")) return Error{Errc::kIo, "standard output is closed"};
+    if (!output_open || !print("\n")) return Error{Errc::kIo, "standard output cannot be written"};
     conversation_.answered(std::move(result.text));
     return {};
   }

@@ -2,17 +2,19 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <string>
 
 #include "base/result.h"
 
 namespace bitcpm {
 
 // One subcommand: its flags, already added to `root`, and what it does once they are parsed.
-// Flags that cannot be honoured are refused by CLI11 (exit 2), whatever fails later by run (exit
-// 1).
 struct Command {
   CLI::App* app;
-  std::function<Status()> run;
+  std::function<Status()> run;  // failures: exit 1
+
+  // What no single flag can know: empty, or why the flags together make no sense. Exit 2.
+  std::function<std::string()> usage_error = [] { return std::string(); };
 };
 
 Command make_serve_command(CLI::App& root);

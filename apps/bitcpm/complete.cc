@@ -112,14 +112,12 @@ json::object result_json(const std::string& prompt, const ModelSetup& setup,
 
 std::string logprobs_table(const TokenText& spelling, const TextResult& result) {
   std::string table = "\n" + padded("token", 16) + "   logprob    rank  most likely\n";
-  const auto visible = [&](TokenId id) {
-    return json::serialize(json::string(spelling.spell(id)));
-  };
+  const auto shown = [&](TokenId id) { return '"' + visible(spelling.spell(id)) + '"'; };
   for (const TokenLogprobs& position : result.logprobs) {
-    table += padded(visible(position.chosen.token), 16) +
+    table += padded(shown(position.chosen.token), 16) +
              fmt::format("  {:8.4f}  {:6}  ", position.chosen.logprob, position.rank);
     for (const TokenLogprobs::Entry& entry : position.top) {
-      table += fmt::format("{} {:.4f}  ", visible(entry.token), entry.logprob);
+      table += fmt::format("{} {:.4f}  ", shown(entry.token), entry.logprob);
     }
     table.erase(table.find_last_not_of(' ') + 1);
     table += '\n';
@@ -144,7 +142,7 @@ Status print_result(const CompleteOptions& options, const std::string& prompt,
   if (!options.json && request.sampling.logprobs >= 0) {
     rest += logprobs_table(TokenText(setup.tokenizer, false), result);
   }
-  if (!print(rest)) return Error{Errc::kIo, "standard output is closed"};
+  if (!print(rest)) return Error{Errc::kIo, "standard output cannot be written"};
   if (options.verbose) print_timings(request, result);
   return {};
 }

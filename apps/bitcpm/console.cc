@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 
 namespace bitcpm {
@@ -14,21 +15,28 @@ bool is_scalar(const json::value& value) { return !value.is_object() && !value.i
 
 void append_json(const json::value& value, std::size_t indent, std::string& out);
 
+void append_line_break(std::size_t indent, std::string& out) {
+  out += '\n';
+  out.append(indent, ' ');
+}
+
 void append_double(double number, std::string& out) {
-  // fmt's shortest form; "1" would read back as an integer, which JSON does not mind.
-  out += fmt::format("{}", number);
+  if (!std::isfinite(number)) {  // JSON has no word for it
+    out += "null";
+    return;
+  }
+  out += fmt::format("{}", number);  // the shortest spelling that reads back the same
 }
 
 void append_array(const json::array& array, std::size_t indent, std::string& out) {
   const bool one_line = std::all_of(array.begin(), array.end(), is_scalar);
-  const std::string line_break = "\n" + std::string(indent + 2, ' ');
   out += '[';
   for (std::size_t i = 0; i < array.size(); ++i) {
     if (i > 0) out += one_line ? ", " : ",";
-    if (!one_line) out += line_break;
+    if (!one_line) append_line_break(indent + 2, out);
     append_json(array[i], indent + 2, out);
   }
-  if (!one_line) out += "\n" + std::string(indent, ' ');
+  if (!one_line) append_line_break(indent, out);
   out += ']';
 }
 
@@ -40,12 +48,15 @@ void append_object(const json::object& object, std::size_t indent, std::string& 
   out += '{';
   bool first = true;
   for (const auto& [key, value] : object) {
-    out += first ? "\n" : ",\n";
+    if (!first) out += ',';
     first = false;
-    out += std::string(indent + 2, ' ') + json::serialize(key) + ": ";
+    append_line_break(indent + 2, out);
+    out += json::serialize(key);
+    out += ": ";
     append_json(value, indent + 2, out);
   }
-  out += "\n" + std::string(indent, ' ') + "}";
+  append_line_break(indent, out);
+  out += '}';
 }
 
 void append_json(const json::value& value, std::size_t indent, std::string& out) {
@@ -89,7 +100,7 @@ bool print(std::string_view text) {
 }
 
 void print_note(std::string_view line) {
-  std::fprintf(stderr, "bitcpm: %.*s\n", static_cast<int>(line.size()), line.data());
+  std::fprintf(stderr, "bitcpm: %s\n", visible(line).c_str());
 }
 
 std::string human_bytes(std::size_t bytes) {
@@ -116,6 +127,19 @@ std::string with_commas(std::int64_t number) {
 std::string pretty_json(const json::value& value) {
   std::string out;
   append_json(value, 0, out);
+  return out;
+}
+
+std::string visible(std::string_view utf8) {
+  std::string out;
+  for (const char c : utf8) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
+      out += c;
+    }
+  }
   return out;
 }
 

@@ -13,7 +13,7 @@ namespace bitcpm {
 // has gone away makes it false.
 bool print(std::string_view text);
 
-// A line to standard error, "bitcpm: " before it.
+// One line to standard error, "bitcpm: " before it, control characters escaped.
 void print_note(std::string_view line);
 
 // "37.8 GB", "450.0 MB", "812 B": powers of 1000.
@@ -23,8 +23,11 @@ std::string human_bytes(std::size_t bytes);
 std::string with_commas(std::int64_t number);
 
 // JSON for people and tools: two-space indentation, arrays of scalars on one line, numbers in their
-// shortest round-trip spelling, no line break at the end.
+// shortest round-trip spelling (null if not finite), no line break at the end.
 std::string pretty_json(const json::value& value);
+
+// The text with control characters as \xNN: fit for one line of a terminal.
+std::string visible(std::string_view utf8);
 
 // The text cut or padded with spaces to `width` terminal columns, wide (CJK) characters counting
 // two.

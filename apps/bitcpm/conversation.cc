@@ -51,9 +51,10 @@ Result<Conversation::Turn> Conversation::fit(std::int32_t context_tokens,
 
 Result<Conversation::Turn> Conversation::ask(std::string question, std::int32_t context_tokens,
                                              std::int64_t wanted_tokens) {
+  std::vector<Message> before = messages_;
   messages_.push_back({true, std::move(question)});
   auto turn = fit(context_tokens, wanted_tokens);
-  if (!turn.ok()) messages_.pop_back();
+  if (!turn.ok()) messages_ = std::move(before);
   return turn;
 }
 

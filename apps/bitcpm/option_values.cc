@@ -1,10 +1,11 @@
 #include "option_values.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <charconv>
-#include <cmath>
-#include <limits>
 #include <system_error>
-#include <vector>
 
 #include "base/quote.h"
 
@@ -85,23 +86,38 @@ CLI::Option* add_count(CLI::App& app, const std::string& flags, OptionalCount& t
 }
 
 CLI::Option* add_word(CLI::App& app, const std::string& flags, std::string& target,
-                      std::initializer_list<std::string_view> allowed,
-                      std::initializer_list<RefusedValue> refused, const std::string& help) {
-  std::string listed;
-  for (const std::string_view word : allowed)
-    listed += (listed.empty() ? "" : "|") + std::string(word);
-  const auto check = [allowed = std::vector(allowed), refused = std::vector(refused),
-                      listed](const std::string& text) -> std::string {
-    for (const std::string_view word : allowed) {
-      if (text == word) return {};
-    }
-    for (const RefusedValue& entry : refused) {
-      if (text == entry.value)
-        return quote_name(text) + " is not supported: " + std::string(entry.reason);
-    }
-    return quote_name(text) + " is not supported; here it is " + listed;
+                      const std::vector<std::string_view>& allowed,
+                      const std::vector<RefusedValue>& refused, const std::string& help) {
+  const std::string listed = fmt::format("{}", fmt::join(allowed, "|"));
+  const auto check = [allowed, refused, listed](const std::string& text) -> std::string {
+    if (std::find(allowed.begin(), allowed.end(), text) != allowed.end()) return {};
+    const auto known = std::find_if(refused.begin(), refused.end(),
+                                    [&](const RefusedValue& entry) { return text == entry.value; });
+    const std::string verdict = quote_name(text) + " is not supported";
+    if (known != refused.end()) return verdict + ": " + std::string(known->reason);
+    return verdict + "; here it is " + listed;
   };
   return app.add_option(flags, target, help)->check(check)->type_name(listed);
+}
+
+CLI::Option* add_real(CLI::App& app, const std::string& flags, std::optional<float>& target,
+                      float least, float most, const std::string& help) {
+  const auto read = [&target, least, most](const std::string& text) -> std::string {
+    float number = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, number);
+    if (error != std::errc() || stop != end) return quote_name(text) + " is not a number";
+    if (!(number >= least && number <= most)) {
+      return fmt::format("{} is not in {} to {}", quote_name(text), least, most);
+    }
+    target = number;
+    return {};
+  };
+  return app
+      .add_option(
+          flags, [](const CLI::results_t&) { return true; }, help)
+      ->check(read)
+      ->type_name("X");
 }
 
 }  // namespace bitcpm

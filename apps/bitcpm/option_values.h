@@ -3,10 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -32,7 +32,11 @@ struct RefusedValue {
 
 // An option that takes one of a few words; others are refused, some of them with a reason.
 CLI::Option* add_word(CLI::App& app, const std::string& flags, std::string& target,
-                      std::initializer_list<std::string_view> allowed,
-                      std::initializer_list<RefusedValue> refused, const std::string& help);
+                      const std::vector<std::string_view>& allowed,
+                      const std::vector<RefusedValue>& refused, const std::string& help);
+
+// An option whose value is a number in [least, most]. NaN is in no range.
+CLI::Option* add_real(CLI::App& app, const std::string& flags, std::optional<float>& target,
+                      float least, float most, const std::string& help);
 
 }  // namespace bitcpm

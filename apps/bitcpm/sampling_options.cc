@@ -6,32 +6,24 @@
 namespace bitcpm {
 namespace {
 
-std::uint64_t random_seed() {
-  std::random_device device;
-  return (std::uint64_t{device()} << 32) | device();
-}
+// 32 bits: enough to differ, short enough to type again.
+std::uint64_t random_seed() { return std::random_device()(); }
 
 }  // namespace
 
 void add_sampling_options(CLI::App& app, SamplingOptions& options) {
   constexpr auto kAnyK = std::numeric_limits<std::int32_t>::max();
-  app.add_option("--temperature", options.temperature,
-                 "0 is greedy (default: the model's generation_config.json, else 1)")
-      ->check(CLI::Range(0.0, 2.0));
-  app.add_option("--top-p", options.top_p, "Nucleus mass (default: the model's, else 1)")
-      ->check(CLI::Range(0.0, 1.0));
+  add_real(app, "--temperature", options.temperature, 0, 2,
+           "0 is greedy (default: the model's generation_config.json, else 1)");
+  add_real(app, "--top-p", options.top_p, 0, 1, "Nucleus mass (default: the model's, else 1)");
   add_count(app, "--top-k", options.top_k, -1, kAnyK,
             "Most likely tokens to draw from, 0 or -1 for all (default: the model's, else 0)");
-  app.add_option("--min-p", options.min_p,
-                 "Least probability relative to the likeliest token (default: the model's, else 0)")
-      ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--presence-penalty", options.presence_penalty, "(default: 0)")
-      ->check(CLI::Range(-2.0, 2.0));
-  app.add_option("--frequency-penalty", options.frequency_penalty, "(default: 0)")
-      ->check(CLI::Range(-2.0, 2.0));
-  app.add_option("--repetition-penalty", options.repetition_penalty,
-                 "(default: the model's, else 1)")
-      ->check(CLI::Range(0.0, 10.0));
+  add_real(app, "--min-p", options.min_p, 0, 1,
+           "Least probability relative to the likeliest token (default: the model's, else 0)");
+  add_real(app, "--presence-penalty", options.presence_penalty, -2, 2, "(default: 0)");
+  add_real(app, "--frequency-penalty", options.frequency_penalty, -2, 2, "(default: 0)");
+  add_real(app, "--repetition-penalty", options.repetition_penalty, 0, 10,
+           "(default: the model's, else 1)");
   app.add_option("--seed", options.seed, "Decides every draw (default: a random one)");
   app.add_option("--stop", options.stop, "Text that ends the answer; may be given several times")
       ->expected(1)
@@ -52,8 +44,8 @@ SamplingParams make_sampling_params(const SamplingOptions& options,
   params.top_p = choose(options.top_p, defaults.top_p, params.top_p);
   params.top_k = choose(options.top_k, defaults.top_k, params.top_k);
   params.min_p = choose(options.min_p, defaults.min_p, params.min_p);
-  params.presence_penalty = options.presence_penalty;
-  params.frequency_penalty = options.frequency_penalty;
+  params.presence_penalty = options.presence_penalty.value_or(params.presence_penalty);
+  params.frequency_penalty = options.frequency_penalty.value_or(params.frequency_penalty);
   params.repetition_penalty =
       choose(options.repetition_penalty, defaults.repetition_penalty, params.repetition_penalty);
   params.seed = options.seed.value_or(random_seed());

@@ -18,8 +18,8 @@ struct SamplingOptions {
   std::optional<float> top_p;
   OptionalCount top_k;
   std::optional<float> min_p;
-  float presence_penalty = 0;
-  float frequency_penalty = 0;
+  std::optional<float> presence_penalty;
+  std::optional<float> frequency_penalty;
   std::optional<float> repetition_penalty;
   std::optional<std::uint64_t> seed;
   OptionalCount max_tokens;

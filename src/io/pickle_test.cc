@@ -52,9 +52,9 @@ TEST(Pickle, BuildsValues) {
       {"OrderedDict with attributes", "ccollections\nOrderedDict\n)R}b", Kind::kDict, 0, 0},
       {"call", "ctorch\nFloatStorage\n(NtR", Kind::kCall, 0, 2},
       {"persistent id", "K\7Q", Kind::kPersistent, 0, 1},
-      {"memo", "K\7q\0K\1h\0\x86"s, Kind::kTuple, 0, 2},
-      {"long memo", "K\7r\1\0\0\0K\1j\1\0\0\0\x86"s, Kind::kTuple, 0, 2},
-      {"MEMOIZE", "K\7\x94K\1h\0\x86"s, Kind::kTuple, 0, 2},
+      {"memo", "K\7q\0K\1h\0\x87"s, Kind::kTuple, 0, 3},
+      {"long memo", "K\7r\1\0\0\0K\1j\1\0\0\0\x87"s, Kind::kTuple, 0, 3},
+      {"MEMOIZE", "K\7\x94K\1h\0\x87"s, Kind::kTuple, 0, 3},
       {"a dict that holds itself", "}q\0K\1h\0s"s, Kind::kDict, 0, 2},
   };
   for (const Case& c : kCases) {

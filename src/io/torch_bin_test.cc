@@ -104,7 +104,7 @@ TEST(TorchBin, RefusesHostileArchives) {
       {"empty", "", "not a zip archive"},
       {"safetensors", "\x10\0\0\0\0\0\0\0{}"s, "not a zip archive"},
       {"legacy", fixture("legacy.bin"), "legacy torch.save format: re-save with torch >= 1.6"},
-      {"end record only", "PK\5\6" + std::string(18, '\0'), "without <name>/data.pkl"},
+      {"end record only", "PK\5\6"s + std::string(18, '\0'), "without <name>/data.pkl"},
       {"no end record", patched(good, kEnd, "XXXX"), "no end record"},
       {"comment that is not there", patched(good, -2, "\1"), "no end record"},
       {"several disks", patched(good, kEnd + 4, "\1"), "several disks"},
@@ -163,16 +163,25 @@ std::string le(std::uint32_t value, int bytes) {
   return text;
 }
 
-// A stored zip archive without any zip64 record, as other writers than torch make them.
-std::string zip_of(const std::vector<std::pair<std::string, std::string>>& members) {
+using Members = std::vector<std::pair<std::string, std::string>>;
+
+// A stored zip archive. Either without any zip64 record, as other writers than torch make them, or
+// with every size and offset in zip64 fields, as members beyond 4 GB have them.
+std::string zip_of(const Members& members, bool zip64 = false) {
   std::string file, directory;
   for (const auto& [name, data] : members) {
     const auto size = static_cast<std::uint32_t>(data.size());
-    const std::string common = le(20, 2) + std::string(12, '\0') + le(size, 4) + le(size, 4) +
-                               le(static_cast<std::uint32_t>(name.size()), 2) + le(0, 2);
-    directory += "PK\1\2" + le(20, 2) + common + std::string(10, '\0') +
-                 le(static_cast<std::uint32_t>(file.size()), 4) + name;
-    file += "PK\3\4" + common + name + data;
+    const auto at = static_cast<std::uint32_t>(file.size());
+    const std::uint32_t seen = zip64 ? ~0u : size;
+    const std::string sizes = le(size, 4) + le(0, 4) + le(size, 4) + le(0, 4);
+    const std::string local_extra = zip64 ? le(1, 2) + le(16, 2) + sizes : "";
+    const std::string extra = zip64 ? le(1, 2) + le(24, 2) + sizes + le(at, 4) + le(0, 4) : "";
+    const std::string common = le(20, 2) + std::string(12, '\0') + le(seen, 4) + le(seen, 4) +
+                               le(static_cast<std::uint32_t>(name.size()), 2);
+    directory += "PK\1\2" + le(20, 2) + common + le(static_cast<std::uint32_t>(extra.size()), 2) +
+                 std::string(10, '\0') + le(zip64 ? ~0u : at, 4) + name + extra;
+    file += "PK\3\4" + common + le(static_cast<std::uint32_t>(local_extra.size()), 2) + name +
+            local_extra + data;
   }
   const auto count = static_cast<std::uint32_t>(members.size());
   const auto at = static_cast<std::uint32_t>(file.size());
@@ -181,7 +190,7 @@ std::string zip_of(const std::vector<std::pair<std::string, std::string>>& membe
 }
 
 std::string string_of(const std::string& text) {
-  return "X" + le(static_cast<std::uint32_t>(text.size()), 4) + text;
+  return "X"s + le(static_cast<std::uint32_t>(text.size()), 4) + text;
 }
 
 // The pickle of {"w": a 2 x 3 tensor over the 6 floats of storage "0"}, every part of it open to
@@ -213,19 +222,21 @@ std::string archive_of(const std::string& pickle) {
   return zip_of({{"m/data.pkl", pickle}, {"m/data/0", std::string(24, '\0')}, {"m/version", "3"}});
 }
 
-// Protects: archives without zip64 records and byteorder members, as newer torch writes them.
-TEST(TorchBin, ReadsPlainZip) {
-  const std::string pickle = TensorPickle().text();
-  const std::string storage(24, '\0');
-  const std::string file = zip_of({{"m/data.pkl", pickle},
-                                   {"m/byteorder", "little"},
-                                   {"m/.data/serialization_id", "42"},
-                                   {"m/data/0", storage},
-                                   {"m/version", "3\n"}});
-  const auto tensors = read_torch_bin(as_bytes(file));
-  ASSERT_TRUE(tensors.ok()) << tensors.error().message;
-  EXPECT_EQ(tensors->at("w").bytes.size(), 24u);
-  const std::string big = replaced(file, "little", "BIG\n\n\n");
+// Protects: archives without zip64 records, and with zip64 fields throughout; the byteorder member
+// that newer torch writes.
+TEST(TorchBin, ReadsPlainAndZip64Members) {
+  const Members members = {{"m/data.pkl", TensorPickle().text()},
+                           {"m/byteorder", "little"},
+                           {"m/.data/serialization_id", "42"},
+                           {"m/data/0", std::string(24, '\0')},
+                           {"m/version", "3\n"}};
+  for (const bool zip64 : {false, true}) {
+    const std::string file = zip_of(members, zip64);
+    const auto tensors = read_torch_bin(as_bytes(file));
+    ASSERT_TRUE(tensors.ok()) << tensors.error().message;
+    EXPECT_EQ(tensors->at("w").bytes.size(), 24u);
+  }
+  const std::string big = replaced(zip_of(members), "little", "BIG\n\n\n");
   expect_refused(read_torch_bin(as_bytes(big)), "byteorder 'BIG\\x0a", "byteorder");
 }
 
@@ -289,6 +300,9 @@ TEST(TorchBin, RefusesHostileStateDicts) {
       {"name of line breaks", lie({.name = string_of("a\n\x1b"), .offset = "N"}), "'a\\x0a\\x1b'"},
       {"huge name", lie({.name = string_of(std::string(2000, 'n'))}), "a name of 2000 bytes"},
       {"a tensor twice", lie({.name = string_of("w") + "q\0"s, .after = "q\1sh\0h\1"s}), "twice"},
+      {"zip64 field cut short",
+       replaced(zip_of({{"m/data.pkl", ""}}, true), "\1\0\x18\0"s, "\1\0\x10\0"s),
+       "its zip64 sizes are cut short"},
       {"two pickles", zip_of({{"a/data.pkl", ""}, {"b/data.pkl", ""}}), "two members are named"},
       {"pickle of nothing", archive_of(""), "byte 0: truncated"},
   };

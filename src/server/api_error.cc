@@ -1,5 +1,7 @@
 #include "server/api_error.h"
 
+#include <fmt/format.h>
+
 #include "base/json.h"
 #include "base/log.h"
 
@@ -25,7 +27,7 @@ ApiError bad_request(std::string message, std::string param) {
 }
 
 ApiError not_supported(std::string_view field) {
-  return bad_request("'" + std::string(field) + "' is not supported yet", std::string(field));
+  return bad_request(fmt::format("'{}' is not supported yet", field), std::string(field));
 }
 
 ApiError not_found(std::string message, std::string param) {

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "server/disconnect_watch.h"
 #include "server/sse.h"
+#include "server/tokenize_api.h"
 
 namespace bitcpm {
 namespace asio = boost::asio;
@@ -202,7 +203,7 @@ asio::awaitable<bool> Connection::generate(Route route) {
     co_return prepare(route, request_.body(), context_);
   };
   Prepared prepared = co_await asio::co_spawn(workers_.get_executor(), work, asio::use_awaitable);
-  request_.body() = {};
+  std::string().swap(request_.body());  // an assignment would keep the memory
   if (context_.stopping) prepared = stopping_error();
   if (const auto* error = std::get_if<ApiError>(&prepared)) {
     co_return co_await send(error_reply(*error));

@@ -114,7 +114,7 @@ void read_stream(FieldReader& fields, GenerationOptions& options) {
   options.include_usage = inner.flag("include_usage", false);
   options.continuous_usage_stats =
       inner.flag("continuous_usage_stats", false) && options.include_usage;
-  if (inner.failed()) fields.fail(inner.error().message, "stream_options");
+  if (inner.failed()) fields.fail("'stream_options': " + inner.error().message, "stream_options");
 }
 
 void read_lengths(FieldReader& fields, const RequestLimits& limits, GenerationOptions& options) {

@@ -7,6 +7,7 @@
 
 #include "server/chat_request.h"
 #include "server/completion_request.h"
+#include "server/request_body.h"
 #include "server/token_text.h"
 #include "text/chat_template.h"
 #include "text/detokenizer.h"
@@ -16,24 +17,6 @@ namespace bitcpm {
 namespace {
 
 constexpr std::size_t kMaxUnknownFields = 8;
-constexpr std::size_t kMaxJsonDepth = 32;
-
-// The body as a JSON object.
-Parsed<json::value> parse_body(std::string_view body) {
-  Result<json::value> parsed =
-      parse_json(body, {.max_bytes = body.size(), .max_depth = kMaxJsonDepth});
-  if (!parsed.ok()) return bad_request(parsed.error().message);
-  if (!parsed->is_object()) return bad_request("the body must be a JSON object");
-  return std::move(*parsed);
-}
-
-std::optional<ApiError> check_model(const std::string& name, const RequestLimits& limits) {
-  const auto& names = limits.served_model_names;
-  if (std::find(names.begin(), names.end(), name) != names.end()) return std::nullopt;
-  constexpr std::size_t kShown = 256;
-  if (name.size() > kShown) return not_found("The model does not exist.", "model");
-  return not_found(fmt::format("The model `{}` does not exist.", name), "model");
-}
 
 // Decides max_tokens and cuts the prompt if asked to; vLLM's words when it does not fit.
 std::optional<ApiError> fit_context(PreparedRequest& request, const RequestLimits& limits) {
@@ -78,7 +61,7 @@ void locate_tokens(PreparedPrompt& prompt, const Tokenizer& tokenizer, bool skip
                              prompt.ids.front() == tokenizer.bos_id() &&
                              !prompt.echo_text.starts_with(tokenizer.piece(prompt.ids.front()));
   const std::span<const TokenId> ids = prompt.ids;
-  Detokenizer detokenizer(tokenizer, ids.first(has_added_bos ? 1 : 0), skip_special_tokens);
+  Detokenizer detokenizer(tokenizer, {}, skip_special_tokens);
   const std::size_t total = count_characters(prompt.echo_text);
   std::size_t offset = 0;
   for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -183,60 +166,6 @@ Parsed<PreparedRequest> prepare_chat(std::string_view body, const RequestLimits&
   prepared.options = std::move(request.options);
   if (auto error = fit_context(prepared, limits)) return std::move(*error);
   return prepared;
-}
-
-Parsed<std::string> answer_tokenize(std::string_view body, const RequestLimits& limits,
-                                    const TextTools& tools) {
-  Parsed<json::value> document = parse_body(body);
-  if (auto* error = std::get_if<ApiError>(&document)) return std::move(*error);
-  FieldReader fields(std::get<json::value>(document).get_object());
-  const std::string model(fields.string("model").value_or(limits.served_model_names.front()));
-  const bool add_special_tokens = fields.flag("add_special_tokens", true);
-  const bool want_pieces = fields.flag("return_token_strs", false);
-  std::string text;
-  if (fields.find("messages") != nullptr) {
-    std::string role;
-    const std::string context = read_template_context(fields, role);
-    if (fields.failed()) return fields.error();
-    Result<std::string> rendered = tools.chat_template.render(context);
-    if (!rendered.ok()) return from_error(rendered.error());
-    text = std::move(*rendered);
-  } else if (const auto prompt = fields.string("prompt")) {
-    text = *prompt;
-  } else {
-    fields.fail("'prompt' or 'messages' must be given", "prompt");
-  }
-  if (fields.failed()) return fields.error();
-  if (auto error = check_model(model, limits)) return std::move(*error);
-  const Result<std::vector<TokenId>> ids = tools.tokenizer.encode(text, add_special_tokens);
-  if (!ids.ok()) return from_error(ids.error());
-  json::object answer;
-  answer["count"] = ids->size();
-  answer["max_model_len"] = limits.max_model_len;
-  answer["tokens"] = json::array(ids->begin(), ids->end());
-  json::value& pieces = answer["token_strs"];
-  if (want_pieces) {
-    json::array& list = pieces.emplace_array();
-    for (const TokenId id : *ids) list.emplace_back(tools.tokenizer.piece(id));
-  }
-  return json::serialize(answer);
-}
-
-Parsed<std::string> answer_detokenize(std::string_view body, const RequestLimits& limits,
-                                      const TextTools& tools) {
-  constexpr std::size_t kMaxTokens = std::size_t{1} << 20;
-  Parsed<json::value> document = parse_body(body);
-  if (auto* error = std::get_if<ApiError>(&document)) return std::move(*error);
-  FieldReader fields(std::get<json::value>(document).get_object());
-  const std::string model(fields.string("model").value_or(limits.served_model_names.front()));
-  const std::vector<TokenId> ids = fields.token_ids("tokens", kMaxTokens);
-  if (fields.failed()) return fields.error();
-  if (auto error = check_model(model, limits)) return std::move(*error);
-  const Result<std::string> text = tools.tokenizer.decode(ids, false);
-  if (!text.ok()) return from_error(text.error());
-  json::object answer;
-  answer["prompt"] = *text;
-  return json::serialize(answer);
 }
 
 }  // namespace bitcpm

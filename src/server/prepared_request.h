@@ -41,10 +41,4 @@ Parsed<PreparedRequest> prepare_completion(std::string_view body, const RequestL
 Parsed<PreparedRequest> prepare_chat(std::string_view body, const RequestLimits& limits,
                                      const TextTools& tools);
 
-// POST /tokenize and /detokenize in vLLM's shapes: the JSON of the answer.
-Parsed<std::string> answer_tokenize(std::string_view body, const RequestLimits& limits,
-                                    const TextTools& tools);
-Parsed<std::string> answer_detokenize(std::string_view body, const RequestLimits& limits,
-                                      const TextTools& tools);
-
 }  // namespace bitcpm

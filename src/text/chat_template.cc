@@ -33,8 +33,8 @@ Result<ChatTemplate> ChatTemplate::load(std::string_view tokenizer_config_json,
   if (!config) return std::move(config).error().within("tokenizer_config.json");
   std::string_view source = chat_template_jinja;
   std::string_view origin = "chat_template.jinja";
-  if (source.empty() && config->chat_template) {
-    source = *config->chat_template;
+  if (source.empty() && !config->chat_template.empty()) {
+    source = config->chat_template;
     origin = "tokenizer_config.json: chat_template";
   }
   const bool is_built_in = source.empty();

@@ -16,10 +16,6 @@ constexpr std::size_t kContextTokens = 6;
 // Forgetting costs a second decode of the context: worth it once per many tokens.
 constexpr std::size_t kWindowTokens = 24;
 
-// Context without any text is forgotten only when it has grown this long; no decoder of a real
-// checkpoint makes nothing of that many tokens.
-constexpr std::size_t kWindowLimit = 1024;
-
 bool is_continuation_byte(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
 
 }  // namespace
@@ -43,7 +39,7 @@ std::string Detokenizer::push(TokenId token) {
   window_.push_back(token);
   const DecodedText decoded = decode(window_);
   std::string piece = emit_up_to(decoded.text, decoded.text.size() - decoded.unsettled_bytes);
-  if (window_.size() > kWindowTokens) forget_old_context(decoded.unsettled_bytes);
+  if (window_.size() > kWindowTokens) forget_old_context();
   return piece;
 }
 
@@ -73,14 +69,10 @@ std::string Detokenizer::emit_up_to(const std::string& text, std::size_t end) {
   return text.substr(begin, end - begin);
 }
 
-void Detokenizer::forget_old_context(std::size_t unsettled_bytes) {
-  const auto context = std::span<const TokenId>(window_).last(kContextTokens);
-  const DecodedText decoded = decode(context);
-  const std::size_t settled_bytes = decoded.text.size() - decoded.unsettled_bytes;
-  const bool same = settled_bytes > 0 && decoded.unsettled_bytes == unsettled_bytes;
-  if (!same && window_.size() < kWindowLimit) return;
+void Detokenizer::forget_old_context() {
   window_.erase(window_.begin(), window_.end() - kContextTokens);
-  settled_bytes_ = settled_bytes;
+  const DecodedText decoded = decode(window_);
+  settled_bytes_ = decoded.text.size() - decoded.unsettled_bytes;
 }
 
 }  // namespace bitcpm

@@ -33,7 +33,7 @@ class Detokenizer {
   bool has_text(TokenId token) const;
   DecodedText decode(std::span<const TokenId> ids) const;
   std::string emit_up_to(const std::string& text, std::size_t end);
-  void forget_old_context(std::size_t unsettled_bytes);
+  void forget_old_context();
 
   const Tokenizer* tokenizer_;
   bool skip_special_tokens_;

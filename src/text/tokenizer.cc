@@ -11,10 +11,10 @@ namespace {
 
 // The BOS that the configuration names, else the one that tokenizer.json itself puts first.
 Result<TokenId> find_bos(const TbTokenizer* bridge, const TokenizerConfig& config) {
-  if (!config.bos_token) return tb_tokenizer_leading_id(bridge);
-  const TokenId id = tb_tokenizer_id(bridge, config.bos_token->data(), config.bos_token->size());
+  if (config.bos_token.empty()) return tb_tokenizer_leading_id(bridge);
+  const TokenId id = tb_tokenizer_id(bridge, config.bos_token.data(), config.bos_token.size());
   if (id < 0) {
-    return Error{Errc::kCorrupt, "tokenizer_config.json: bos_token \"" + *config.bos_token +
+    return Error{Errc::kCorrupt, "tokenizer_config.json: bos_token \"" + config.bos_token +
                                      "\" is not in the vocabulary"};
   }
   return id;

@@ -47,11 +47,11 @@ Status read_special_tokens(const json::object& root, json::object& special_token
   return {};
 }
 
-Result<std::optional<std::string>> read_chat_template(const json::object& root) {
+Result<std::string> read_chat_template(const json::object& root) {
   constexpr std::string_view kKey = "chat_template";
   const json::value* value = find(root, kKey);
-  if (value == nullptr) return std::optional<std::string>();
-  if (value->is_string()) return std::optional<std::string>(value->get_string());
+  if (value == nullptr) return std::string();
+  if (value->is_string()) return std::string(value->get_string());
   if (!value->is_array()) return wrong(kKey, "a string or a list");
   for (const json::value& entry : value->get_array()) {
     const json::object* named = entry.if_object();
@@ -60,9 +60,9 @@ Result<std::optional<std::string>> read_chat_template(const json::object& root) 
     if (!name || !name->is_string() || !source || !source->is_string()) {
       return wrong(kKey, "a list of {name, template}");
     }
-    if (name->get_string() == "default") return std::optional<std::string>(source->get_string());
+    if (name->get_string() == "default") return std::string(source->get_string());
   }
-  return std::optional<std::string>();
+  return std::string();
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,8 +11,8 @@ namespace bitcpm {
 // What we use of a tokenizer_config.json.
 struct TokenizerConfig {
   bool add_bos_token = true;
-  std::optional<std::string> bos_token;
-  std::optional<std::string> chat_template;
+  std::string bos_token;      // empty: not named
+  std::string chat_template;  // empty: none
   // Variables of the chat template: bos_token, eos_token, …, additional_special_tokens. Tokens that
   // the file leaves out or sets to null are absent, hence undefined in the template.
   json::object special_tokens;

@@ -72,6 +72,18 @@ std::vector<HostileFile> refused_files() {
                                                           R"("}, "content": ""})")},
       {"regex of a gigantic size", with_model(kModel, R"(, "normalizer": {"type": "Replace",
           "pattern": {"Regex": "((a{1000}){1000}){1000}"}, "content": ""})")},
+      {"normalizers that double thirty times",
+       with_model(kModel, R"(, "normalizer": {"type": "Sequence", "normalizers": [)" +
+                              nested(R"({"type": "Replace", "pattern": {"String": "a"},
+                                  "content": "aa"},)",
+                                     "", 30) +
+                              R"({"type": "Lowercase"}]})")},
+      {"a gigantic prefix",
+       with_model(kModel, R"(, "normalizer": {"type": "Prepend", "prepend": ")" +
+                              std::string(100000, 'a') + R"("})")},
+      {"a decoder that lengthens", with_model(kModel, R"(, "decoder": {"type": "Replace",
+          "pattern": {"Regex": ""}, "content": ")" + std::string(1000, 'b') +
+                                                          R"("})")},
       {"unknown decoder", with_model(kModel, R"(, "decoder": {"type": "Magic"})")},
   };
 }
@@ -100,6 +112,8 @@ TEST(HostileTokenizer, SizeIsBounded) {
 // Protects the process when a file loads but its parts misbehave on use.
 TEST(HostileTokenizer, ThatLoadsStaysHarmless) {
   const HostileFile kFiles[] = {
+      {"replaces by something longer", with_model(kModel, R"(, "normalizer": {"type": "Replace",
+          "pattern": {"String": "a"}, "content": "bbbb"})")},
       {"padding to 4 billion tokens", with_model(kModel, R"(, "padding": {"strategy":
           {"Fixed": 4000000000}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
           "pad_type_id": 0, "pad_token": "a"})")},

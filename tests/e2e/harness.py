@@ -26,10 +26,10 @@ START_SECONDS = 60
 STOP_SECONDS = 15
 
 
-def run(*args, stdin="", env=None):
+def run(*args, stdin="", env=None, timeout=COMMAND_SECONDS):
     """One command; its CompletedProcess with text output."""
     return subprocess.run([BINARY, *map(str, args)], input=stdin, capture_output=True,
-                          encoding="utf-8", timeout=COMMAND_SECONDS, check=False,
+                          encoding="utf-8", timeout=timeout, check=False,
                           env={**os.environ, **(env or {})})
 
 

@@ -144,15 +144,15 @@ class Lifecycle(unittest.TestCase):
             began = time.monotonic()
             self.assertEqual(server.request("POST", "/v1/completions", LONG)[0], 200)
             one_long = time.monotonic() - began
+            # Each waits for its predecessor's end: twenty whole answers if none were cancelled.
+            began = time.monotonic()
             for _ in range(20):
                 connection, response = server.open_stream(LONG)
                 next(harness.events(response))
-                connection.sock.close() if connection.sock else None
                 response.close()
                 connection.close()
-            began = time.monotonic()
             self.assertEqual(server.request("POST", "/v1/completions", STORY)[0], 200)
-            self.assertLess(time.monotonic() - began, 5 * one_long)
+            self.assertLess(time.monotonic() - began, 10 * one_long)
 
     def test_signals_end_it_with_0(self):
         """SIGTERM and SIGINT, idle and in the middle of a stream: exit code 0 within seconds."""
@@ -173,7 +173,7 @@ class Lifecycle(unittest.TestCase):
     def test_a_taken_port_is_one_line(self):
         """The most frequent mistake at start: exit code 1 and the address in the message."""
         with harness.serve() as server:
-            done = harness.run("serve", "--port", server.port)
+            done = harness.run("serve", "--port", server.port, timeout=harness.START_SECONDS)
             self.assertEqual(done.returncode, 1)
             errors = [line for line in done.stderr.splitlines() if "error" in line]
             self.assertEqual(len(errors), 1, done.stderr)
@@ -190,7 +190,8 @@ class Lifecycle(unittest.TestCase):
             (("--numerics", "fast"), "fast"),
         ):
             with self.subTest(args):
-                done = harness.run("serve", "--port", harness.free_port(), *args)
+                done = harness.run("serve", "--port", harness.free_port(), *args,
+                                   timeout=harness.START_SECONDS)
                 self.assertIn(done.returncode, (1, 2), done.stderr)
                 self.assertIn(word, done.stderr)
 

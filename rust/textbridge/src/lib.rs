@@ -5,8 +5,10 @@
 
 mod boundary;
 mod byte_fallback;
+mod expansion;
 mod exports;
 mod json_dump;
 mod python;
+mod sandbox;
 mod template;
 mod tokenizer;

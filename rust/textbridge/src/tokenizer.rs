@@ -1,10 +1,12 @@
 //! A tokenizer.json as Hugging Face reads it.
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 use tokenizers::{Decoder, Tokenizer};
 
 use crate::boundary::Outcome;
 use crate::byte_fallback;
+use crate::expansion;
 
 /// Largest vocabulary taken; the largest published ones have 2^18 entries.
 const MAX_IDS: u32 = 1 << 22;
@@ -24,10 +26,17 @@ pub struct Decoded {
     pub unsettled_bytes: usize,
 }
 
+/// What we check ourselves.
 #[derive(Deserialize)]
-struct DeclaredIds {
+struct Declared {
     #[serde(default)]
     added_tokens: Vec<DeclaredToken>,
+    #[serde(default)]
+    normalizer: Json,
+    #[serde(default)]
+    pre_tokenizer: Json,
+    #[serde(default)]
+    decoder: Json,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +47,10 @@ struct DeclaredToken {
 
 impl TextTokenizer {
     pub fn load(json: &str) -> Outcome<Self> {
+        let declared: Declared = serde_json::from_str(json).map_err(|e| format!("{e}"))?;
+        expansion::check(&declared.normalizer).map_err(|e| format!("normalizer: {e}"))?;
+        expansion::check(&declared.pre_tokenizer).map_err(|e| format!("pre_tokenizer: {e}"))?;
+        expansion::check(&declared.decoder).map_err(|e| format!("decoder: {e}"))?;
         let mut inner: Tokenizer = json.parse().map_err(|e| format!("{e}"))?;
         // A file may ask to pad every text to any length; neither belongs to a causal model.
         inner.with_padding(None);
@@ -47,7 +60,7 @@ impl TextTokenizer {
                 return Err("model.dropout would make encoding random".to_owned());
             }
         }
-        check_added_ids(&inner, json)?;
+        check_added_ids(&inner, &declared.added_tokens)?;
         let vocab_size = vocab_size(&inner)?;
         let byte_fallback = reads_byte_tokens(&inner);
         let leading_id = leading_id(&inner);
@@ -108,9 +121,8 @@ impl TextTokenizer {
 
 /// The crate numbers added tokens itself and only logs when the file says otherwise; a model would
 /// then be fed ids that it was not trained with.
-fn check_added_ids(inner: &Tokenizer, json: &str) -> Outcome<()> {
-    let declared: DeclaredIds = serde_json::from_str(json).map_err(|e| format!("{e}"))?;
-    for token in &declared.added_tokens {
+fn check_added_ids(inner: &Tokenizer, declared: &[DeclaredToken]) -> Outcome<()> {
+    for token in declared {
         let id = inner.token_to_id(&token.content);
         if id != Some(token.id) {
             let is = id.map_or("none".to_owned(), |id| id.to_string());

@@ -1,0 +1,192 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <string>
+#include <system_error>
+
+#include "base/cpu_budget.h"
+#include "base/log.h"
+#include "commands.h"
+#include "console.h"
+#include "embedded_model.h"
+#include "model_setup.h"
+#include "serve_flags.h"
+#include "server/http_server.h"
+
+namespace bitcpm {
+namespace {
+
+// What the reference documentation calls the model; answered by the built-in one, so that its curl
+// lines work as they stand.
+constexpr const char* kDocumentationName = "/path/to/model/";
+constexpr std::size_t kMaxWarnings = 4;
+
+EngineConfig engine_config(const ServeOptions& options, const MemoryPlan& plan) {
+  EngineConfig config;
+  config.max_model_len = plan.max_model_len;
+  config.kv_cache_bytes = plan.kv_cache_bytes;
+  const auto choose = [](OptionalCount given, std::int32_t& target) {
+    if (given) target = static_cast<std::int32_t>(*given);
+  };
+  choose(options.max_num_seqs, config.max_num_seqs);
+  choose(options.max_num_batched_tokens, config.max_num_batched_tokens);
+  choose(options.max_logprobs, config.max_logprobs);
+  return config;
+}
+
+ServerConfig server_config(const ServeOptions& options, const ModelSetup& setup) {
+  ServerConfig config;
+  config.host = options.host;
+  config.port = static_cast<std::uint16_t>(options.port.value_or(config.port));
+  config.numerics = options.model.numerics;
+  config.served_model_names = options.served_model_names;
+  if (config.served_model_names.empty()) {
+    config.served_model_names = {setup.name};
+    if (options.model.model.empty()) config.served_model_names.emplace_back(kDocumentationName);
+  }
+  if (options.generation_config == "auto") config.generation = setup.config.generation;
+  return config;
+}
+
+std::string describe_generation(const GenerationDefaults& defaults) {
+  std::string text;
+  const auto add = [&](std::string_view name, const auto& value) {
+    if (value) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, *value);
+  };
+  add("temperature", defaults.temperature);
+  add("top_p", defaults.top_p);
+  add("top_k", defaults.top_k);
+  add("min_p", defaults.min_p);
+  add("repetition_penalty", defaults.repetition_penalty);
+  return text.empty() ? "none of its own" : text;
+}
+
+// " in groups of 128, whole rows", or nothing.
+std::string describe_groups(const ModelReport& report) {
+  std::set<std::string> groups;
+  for (const TensorReport& tensor : report.tensors) {
+    if (tensor.form != WeightForm::kTernary) continue;
+    const bool per_row = !tensor.shape.empty() && tensor.group == tensor.shape.back();
+    groups.insert(per_row ? "whole rows" : std::to_string(tensor.group));
+  }
+  return groups.empty() ? "" : fmt::format(" in groups of {}", fmt::join(groups, ", "));
+}
+
+void log_model(const ModelSetup& setup) {
+  const ModelConfig& config = setup.config;
+  const ModelReport& report = setup.report;
+  log_info("bitcpm " BITCPM_VERSION);
+  log_info(fmt::format("model {}: {}, {} layers, hidden {}, vocabulary {}, {} positions",
+                       setup.name, config.architecture, config.num_hidden_layers,
+                       config.hidden_size, config.vocab_size, config.max_position_embeddings));
+  log_info(fmt::format("size: {} parameters, {:.1f} % of them ternary{}; {} stored, {} in memory",
+                       with_commas(report.parameters),
+                       100.0 * static_cast<double>(report.ternary_parameters) /
+                           static_cast<double>(std::max<std::int64_t>(report.parameters, 1)),
+                       describe_groups(report), human_bytes(report.stored_bytes),
+                       human_bytes(report.resident_bytes)));
+  for (std::size_t i = 0; i < std::min(report.warnings.size(), kMaxWarnings); ++i) {
+    log_warning(visible(report.warnings[i]));
+  }
+  if (report.warnings.size() > kMaxWarnings) {
+    log_warning(
+        fmt::format("… and {} more: see bitcpm inspect", report.warnings.size() - kMaxWarnings));
+  }
+}
+
+Status log_memory(const ModelSetup& setup, const EngineConfig& config, const MemoryPlan& plan) {
+  BITCPM_ASSIGN(const Workspace scratch,
+                setup.model->make_workspace(config.max_num_batched_tokens, config.max_model_len));
+  log_info(fmt::format(
+      "memory: weights {}, KV cache {} (taken as it fills), scratch {}; {} resident now",
+      human_bytes(setup.model->weight_bytes()), human_bytes(plan.kv_cache_bytes),
+      human_bytes(scratch.bytes()), human_bytes(resident_bytes())));
+  log_info(fmt::format(
+      "KV capacity: {} tokens = {:.1f} requests of --max-model-len {}; {} run at "
+      "once, {} tokens per step",
+      with_commas(plan.kv_tokens), static_cast<double>(plan.kv_tokens) / plan.max_model_len,
+      plan.max_model_len, config.max_num_seqs, config.max_num_batched_tokens));
+  return {};
+}
+
+// The text in single quotes for a shell.
+std::string shell_quoted(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) {
+    if (c == '\'') {
+      out += "'\\''";
+    } else {
+      out += c;
+    }
+  }
+  return out + "'";
+}
+
+void print_address(const ServerConfig& config, std::uint16_t port) {
+  std::string host = config.host;
+  if (host == "0.0.0.0") host = "127.0.0.1";  // what a client on this machine connects to
+  if (host == "::") host = "::1";
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  const std::string address = fmt::format("http://{}:{}", host, port);
+  const json::object body{{"model", config.served_model_names.front()},
+                          {"prompt", "What is quantum computing?"},
+                          {"max_tokens", 64},
+                          {"temperature", 0}};
+  log_info(visible(
+      fmt::format("serving {} at {}", fmt::join(config.served_model_names, ", "), address)));
+  // Without the log's prefix, to be pasted as it stands.
+  print(fmt::format("curl -s {}/v1/completions -H 'Content-Type: application/json' -d {}\n",
+                    address, shell_quoted(json::serialize(body))));
+}
+
+Status run_serve(const CLI::App& app, const ServeOptions& options) {
+  BITCPM_ASSIGN(const ModelSetup setup, load_model_setup(options.model));
+  const std::int32_t max_num_seqs = engine_config(options, {}).max_num_seqs;
+  BITCPM_ASSIGN(const MemoryPlan plan, plan_model_memory(setup, options.model.max_model_len,
+                                                         options.kv_cache_bytes, max_num_seqs));
+  const EngineConfig config = engine_config(options, plan);
+  const ServerConfig server = server_config(options, setup);
+  log_model(setup);
+  log_info(fmt::format("numerics {}: lossless weights, f32 activations, f32 KV cache; {}",
+                       options.model.numerics, setup.backend->description()));
+  BITCPM_TRY(log_memory(setup, config, plan));
+  log_info("sampling defaults: " + describe_generation(server.generation) +
+           (setup.chat_template.is_built_in() ? "; chat template: built-in ChatML" : ""));
+  if (const auto ignored = ignored_flags(app); !ignored.empty()) {
+    log_info(fmt::format("accepted without effect: {}", fmt::join(ignored, " ")));
+  }
+  BITCPM_ASSIGN(const std::unique_ptr<Engine> engine, Engine::start(*setup.model, config));
+  BITCPM_ASSIGN(const std::unique_ptr<HttpServer> http,
+                HttpServer::start(server, *engine, setup.tokenizer, setup.chat_template));
+  print_address(server, http->port());
+  http->wait();
+  log_info("stopped");
+  return {};
+}
+
+std::string serve_usage_error(const ServeOptions& options) {
+  if (options.tokenizer.empty()) return {};
+  std::error_code ignored;
+  if (!options.model.model.empty() &&
+      std::filesystem::equivalent(options.tokenizer, options.model.model, ignored)) {
+    return {};
+  }
+  return "--tokenizer: only the checkpoint's own tokenizer is supported, so it must name the same "
+         "directory as MODEL";
+}
+
+}  // namespace
+
+Command make_serve_command(CLI::App& root) {
+  auto options = std::make_shared<ServeOptions>();  // lives as long as its flags and run
+  CLI::App* app = root.add_subcommand("serve", "Serve the OpenAI API over HTTP");
+  add_serve_options(*app, *options);
+  return {app, [app, options] { return run_serve(*app, *options); },
+          [options] { return serve_usage_error(*options); }};
+}
+
+}  // namespace bitcpm

@@ -1,0 +1,172 @@
+#include "serve_flags.h"
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+
+namespace bitcpm {
+namespace {
+
+struct IgnoredFlag {
+  const char* name;
+  bool takes_value;
+};
+
+// vLLM's flags about GPUs, processes, logs and compilation, which have no counterpart here and
+// whose absence changes no answer. Anything that would change one must not be in this list.
+constexpr IgnoredFlag kIgnoredFlags[] = {
+    {"--trust-remote-code", false},
+    {"--gpu-memory-utilization", true},
+    {"--enforce-eager", false},
+    {"--swap-space", true},
+    {"--block-size", true},
+    {"--cpu-offload-gb", true},
+    {"--disable-log-requests", false},
+    {"--no-enable-log-requests", false},
+    {"--disable-log-stats", false},
+    {"--disable-uvicorn-access-log", false},
+    {"--uvicorn-log-level", true},
+    {"--disable-frontend-multiprocessing", false},
+    {"--disable-custom-all-reduce", false},
+    {"--distributed-executor-backend", true},
+    {"--max-parallel-loading-workers", true},
+    {"--max-seq-len-to-capture", true},
+    {"--compilation-config", true},
+    {"--enable-prefix-caching", false},
+    {"--no-enable-prefix-caching", false},
+    {"--enable-chunked-prefill", false},
+    {"--no-enable-chunked-prefill", false},
+    {"--async-scheduling", false},
+    {"--download-dir", true},
+};
+
+struct FixedFlag {
+  const char* name;
+  std::vector<std::string_view> allowed;
+  const char* help;
+};
+
+// Flags of vLLM that exist here in one setting only.
+const FixedFlag kFixedFlags[] = {
+    {"--tensor-parallel-size", {"1"}, "One process holds the whole model (-tp)"},
+    {"--pipeline-parallel-size", {"1"}, "One process holds the whole model (-pp)"},
+    {"--data-parallel-size", {"1"}, "One engine (-dp)"},
+    {"--quantization", {"none"}, "Ternary weights are found in the checkpoint, not asked for"},
+    {"--device", {"auto", "cpu"}, "What it runs on"},
+    {"--load-format", {"auto", "hf", "safetensors", "pt"}, "Found by looking at the files"},
+    {"--tokenizer-mode", {"auto", "hf"}, "The checkpoint's tokenizer.json"},
+    {"--config-format", {"auto", "hf"}, "The checkpoint's config.json"},
+};
+
+constexpr std::int64_t kMaxSeqs = 4096;
+constexpr std::int64_t kMaxBatchedTokens = std::int64_t{1} << 16;
+constexpr std::int64_t kMaxLogprobs = 1000;
+
+void add_address_options(CLI::App& app, ServeOptions& options) {
+  app.add_option("--host", options.host, "Address to listen on (default: 127.0.0.1)")
+      ->type_name("ADDRESS");
+  add_count(app, "--port", options.port, 0, 65535, "0 takes any free one (default: 8000)");
+  app.add_option("--served-model-name", options.served_model_names,
+                 "Names that requests may use, the first one in answers (default: MODEL as given)")
+      ->type_name("NAME");
+}
+
+void add_limit_options(CLI::App& app, ServeOptions& options) {
+  add_count(app, "--max-num-seqs", options.max_num_seqs, 1, kMaxSeqs,
+            "Requests running at once (default: 64)");
+  add_count(app, "--max-num-batched-tokens", options.max_num_batched_tokens, 1, kMaxBatchedTokens,
+            "Tokens per forward pass (default: 512)");
+  add_count(app, "--max-logprobs", options.max_logprobs, 0, kMaxLogprobs,
+            "Most likely tokens a request may ask for (default: 20)");
+  add_count(app, "--kv-cache-memory-bytes", options.kv_cache_bytes, 1,
+            std::numeric_limits<std::int64_t>::max(),
+            "Size of the KV cache: 2G = 2^31 (default: a quarter of the usable memory, at most "
+            "4 GiB and what --max-num-seqs can use)");
+}
+
+void add_model_format_options(CLI::App& app, ServeOptions& options) {
+  constexpr std::string_view kWouldRound =
+      "weights are kept as stored and computed with in f32; float16 would round them";
+  add_word(app, "--dtype", options.dtype, {"auto", "bfloat16", "float32", "float"},
+           {{"float16", kWouldRound}, {"half", kWouldRound}},
+           "Accepted for compatibility: weights are kept losslessly whatever it says");
+  add_word(app, "--generation-config", options.generation_config, {"auto", "vllm"}, {},
+           "Sampling defaults: auto, the checkpoint's generation_config.json; vllm, none");
+  app.add_option("--chat-template", options.model.chat_template_file,
+                 "Jinja file instead of the checkpoint's own template")
+      ->type_name("FILE");
+  app.add_option("--tokenizer", options.tokenizer, "Must name the same directory as MODEL")
+      ->type_name("DIR");
+}
+
+void add_vllm_only_options(CLI::App& app, ServeOptions& options) {
+  for (const FixedFlag& flag : kFixedFlags) {
+    add_word(app, flag.name, options.fixed, flag.allowed, {}, flag.help);
+  }
+  for (const IgnoredFlag& flag : kIgnoredFlags) {
+    CLI::Option* option =
+        flag.takes_value ? app.add_option(flag.name, [](const CLI::results_t&) { return true; })
+                         : app.add_flag(flag.name);
+    option->group("");  // named in the footer instead
+  }
+}
+
+// The names, in lines of terminal width.
+std::string list_ignored_flags() {
+  constexpr std::size_t kColumns = 78;
+  std::string text;
+  std::size_t column = kColumns;
+  for (const IgnoredFlag& flag : kIgnoredFlags) {
+    const std::string name = std::string(" ") + flag.name;
+    if (column + name.size() > kColumns) {
+      text += "\n ";
+      column = 1;
+    }
+    text += name;
+    column += name.size();
+  }
+  return text;
+}
+
+}  // namespace
+
+void add_serve_options(CLI::App& app, ServeOptions& options) {
+  add_running_options(app, options.model);
+  add_address_options(app, options);
+  add_limit_options(app, options);
+  add_model_format_options(app, options);
+  add_vllm_only_options(app, options);
+  app.footer("Accepted without effect:" + list_ignored_flags() +
+             "\nExample:\n  bitcpm serve --host 0.0.0.0 --port 8000 --max-model-len 2048");
+}
+
+std::vector<std::string> ignored_flags(const CLI::App& app) {
+  std::vector<std::string> given;
+  for (const IgnoredFlag& flag : kIgnoredFlags) {
+    if (app.count(flag.name) > 0) given.emplace_back(flag.name);
+  }
+  return given;
+}
+
+void normalise_arguments(std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments.front() != "serve") return;
+  constexpr std::pair<std::string_view, std::string_view> kShort[] = {
+      {"-tp", "--tensor-parallel-size"},
+      {"-pp", "--pipeline-parallel-size"},
+      {"-dp", "--data-parallel-size"}};
+  for (std::string& argument : arguments) {
+    const std::size_t name_end = std::min(argument.find('='), argument.size());
+    for (const auto& [brief, full] : kShort) {
+      if (argument.compare(0, name_end, brief) == 0) {
+        argument.replace(0, name_end, full);
+        break;
+      }
+    }
+    if (argument.starts_with("--")) {
+      std::replace(argument.begin(),
+                   argument.begin() + std::min(argument.find('='), argument.size()), '_', '-');
+    }
+  }
+}
+
+}  // namespace bitcpm

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "model_setup.h"
+#include "option_values.h"
+
+namespace bitcpm {
+
+// The flags of `serve`: names, spellings and defaults of vLLM's where it has them.
+struct ServeOptions {
+  ModelOptions model;
+  std::string host = "127.0.0.1";
+  OptionalCount port;
+  std::vector<std::string> served_model_names;  // empty: the model as given
+  OptionalCount max_num_seqs;
+  OptionalCount max_num_batched_tokens;
+  OptionalCount max_logprobs;
+  OptionalCount kv_cache_bytes;
+  std::string dtype = "auto";
+  std::string generation_config = "auto";
+  std::string tokenizer;
+  std::string fixed;  // values of flags that have one setting only: checked, then of no use
+};
+
+void add_serve_options(CLI::App& app, ServeOptions& options);
+
+// Those of the accepted flags that were given and mean nothing here, for the log.
+std::vector<std::string> ignored_flags(const CLI::App& app);
+
+// Spellings that vLLM takes and CLI11 does not: --max_model_len for --max-model-len, and the
+// two-letter -tp, -pp and -dp.
+void normalise_arguments(std::vector<std::string>& arguments);
+
+}  // namespace bitcpm

@@ -1,0 +1,104 @@
+#include "serve_flags.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <sstream>
+
+namespace bitcpm {
+namespace {
+
+struct Parsed {
+  ServeOptions options;
+  std::vector<std::string> ignored;
+  std::string error;
+};
+
+// Parses "serve" and the flags in `line`, split at spaces.
+Parsed parse(const std::string& line) {
+  std::vector<std::string> arguments{"serve"};
+  std::istringstream words(line);
+  for (std::string word; words >> word;) arguments.push_back(word);
+  normalise_arguments(arguments);
+  arguments.erase(arguments.begin());
+  std::reverse(arguments.begin(), arguments.end());
+
+  Parsed parsed;
+  CLI::App app;
+  add_serve_options(app, parsed.options);
+  try {
+    app.parse(arguments);
+    parsed.ignored = ignored_flags(app);
+  } catch (const CLI::ParseError& error) {
+    parsed.error = error.what();
+  }
+  return parsed;
+}
+
+// Protects the drop-in promise: the reference deployment's command line, verbatim.
+TEST(ServeFlags, TakesTheReferenceDeploymentsFlags) {
+  const Parsed parsed = parse(
+      "/some/model/ --trust-remote-code --tensor-parallel-size 1 --gpu-memory-utilization 0.85 "
+      "--max-model-len 2048 --enforce-eager --dtype bfloat16 --port 8000 --host 0.0.0.0");
+  ASSERT_EQ(parsed.error, "");
+  EXPECT_EQ(parsed.options.model.model, "/some/model/");
+  EXPECT_EQ(parsed.options.model.max_model_len, 2048);
+  EXPECT_EQ(parsed.options.port, 8000);
+  EXPECT_EQ(parsed.options.host, "0.0.0.0");
+  EXPECT_EQ(parsed.ignored,
+            (std::vector<std::string>{"--trust-remote-code", "--gpu-memory-utilization",
+                                      "--enforce-eager"}));
+}
+
+// Protects vLLM's spellings: underscores, '=', the two-letter -tp, sizes with suffixes, many names.
+TEST(ServeFlags, TakesVllmsSpellings) {
+  const Parsed parsed = parse(
+      "--model m --max_model_len=2k -tp 1 -pp=1 --kv-cache-memory-bytes 1G --chat-template=a_b.j "
+      "--served-model-name one two_2 --max-num-seqs 8");
+  ASSERT_EQ(parsed.error, "");
+  EXPECT_EQ(parsed.options.model.model, "m");
+  EXPECT_EQ(parsed.options.model.max_model_len, 2000);
+  EXPECT_EQ(parsed.options.kv_cache_bytes, 1 << 30);
+  EXPECT_EQ(parsed.options.model.chat_template_file, "a_b.j");
+  EXPECT_EQ(parsed.options.served_model_names, (std::vector<std::string>{"one", "two_2"}));
+  EXPECT_EQ(parsed.options.max_num_seqs, 8);
+}
+
+// Protects users from settings that would silently not hold: refused, and named.
+TEST(ServeFlags, RefusesWhatItCannotHonour) {
+  struct Case {
+    const char* line;
+    const char* named;
+  };
+  constexpr Case kCases[] = {
+      {"-tp 2", "--tensor-parallel-size"},
+      {"--pipeline-parallel-size 2", "--pipeline-parallel-size"},
+      {"--dtype float16", "would round"},
+      {"--dtype int4", "int4"},
+      {"--quantization awq", "--quantization"},
+      {"--kv-cache-dtype fp8", "float32 only"},
+      {"--kv-cache-dtype bfloat16", "float32 only"},
+      {"--numerics fast", "not implemented yet"},
+      {"--max-model-len 0", "--max-model-len"},
+      {"--max-model-len 1.5K", "lower-case"},
+      {"--port 65536", "--port"},
+      {"--api-key secret", "--api-key"},
+      {"--unheard-of 1", "--unheard-of"},
+      {"--generation-config /elsewhere", "--generation-config"},
+  };
+  for (const Case& c : kCases) {
+    const std::string error = parse(c.line).error;
+    EXPECT_NE(error.find(c.named), std::string::npos) << c.line << ": " << error;
+  }
+}
+
+// Protects text arguments of the other commands: only `serve` has vLLM's spellings.
+TEST(ServeFlags, OtherCommandsAreLeftAlone) {
+  std::vector<std::string> arguments{"complete", "--prompt", "--snake_case", "-tp"};
+  const std::vector<std::string> before = arguments;
+  normalise_arguments(arguments);
+  EXPECT_EQ(arguments, before);
+}
+
+}  // namespace
+}  // namespace bitcpm

@@ -1,0 +1,172 @@
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "checkpoint_writer.h"
+#include "commands.h"
+#include "console.h"
+#include "embedded_model.h"
+#include "interrupt.h"
+#include "model/synthetic.h"
+#include "model_setup.h"
+#include "progress.h"
+#include "synthetic_tokenizer.h"
+
+namespace bitcpm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxShardBytes = 5'000'000'000;  // Hugging Face's own default
+constexpr std::size_t kOtherFilesBytes = std::size_t{16}
+                                         << 20;  // tokenizer and configs, generously
+
+struct SynthOptions {
+  std::string folder;
+  std::string like;
+  std::string group_size = "128";
+  std::uint64_t seed = 0;
+  bool force = false;
+  ModelOptions model;  // only its thread count
+};
+
+std::int64_t group_value(const std::string& group_size) {
+  if (group_size == "row") return kSyntheticGroupRow;
+  if (group_size == "none") return kSyntheticPlain;
+  return std::stoll(group_size);  // one of the words the flag allows
+}
+
+Status write_text_file(const fs::path& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << text;
+  file.close();
+  if (!file) return Error{Errc::kIo, path.string() + ": cannot be written"};
+  return {};
+}
+
+// A checkpoint written here before; its shards would otherwise be found beside the new ones.
+bool is_weight_file(const std::string& name) {
+  return name == "model.safetensors" || name == "model.safetensors.index.json" ||
+         (name.starts_with("model-") && name.ends_with(".safetensors"));
+}
+
+Status remove_old_weights(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> old;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (is_weight_file(entry.path().filename().string())) old.push_back(entry.path());
+  }
+  for (const fs::path& path : old) {
+    if (!error) fs::remove(path, error);
+  }
+  if (error) return Error{Errc::kIo, folder.string() + ": " + error.message()};
+  return {};
+}
+
+Status prepare_folder(const SynthOptions& options) {
+  const fs::path folder = options.folder;
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return Error{Errc::kIo, options.folder + ": " + error.message()};
+  const bool is_empty = fs::is_empty(folder, error);
+  if (error) return Error{Errc::kIo, options.folder + ": " + error.message()};
+  if (!is_empty && !options.force) {
+    return Error{Errc::kInvalid,
+                 options.folder + " is not empty; --force replaces a checkpoint in it"};
+  }
+  return remove_old_weights(folder);
+}
+
+Status check_free_space(const std::string& folder, std::size_t needed) {
+  std::error_code error;
+  const fs::space_info space = fs::space(folder, error);
+  if (error) return Error{Errc::kIo, folder + ": " + error.message()};
+  if (space.available < needed) {
+    return Error{Errc::kExhausted, fmt::format("{} has {} free, but {} are needed", folder,
+                                               human_bytes(space.available), human_bytes(needed))};
+  }
+  return {};
+}
+
+Status write_small_files(const SyntheticShape& shape, const fs::path& folder) {
+  ModelFiles tiny = open_embedded_model();
+  BITCPM_ASSIGN(const std::string_view tokenizer, tiny.open_text("tokenizer.json"));
+  BITCPM_ASSIGN(const std::string_view tokenizer_config, tiny.open_text("tokenizer_config.json"));
+  BITCPM_ASSIGN(const TokenizerFiles grown,
+                grow_tokenizer(tokenizer, tokenizer_config, kSyntheticFirstAddedToken,
+                               kSyntheticMaxPosition));
+  BITCPM_ASSIGN(const json::value config, parse_json(synthetic_config_json(shape)));
+  BITCPM_ASSIGN(const json::value generation, parse_json(synthetic_generation_config_json()));
+  BITCPM_TRY(write_text_file(folder / "tokenizer.json", grown.tokenizer_json));
+  BITCPM_TRY(write_text_file(folder / "tokenizer_config.json", grown.tokenizer_config_json));
+  BITCPM_TRY(write_text_file(folder / "generation_config.json", pretty_json(generation) + "\n"));
+  return write_text_file(folder / "config.json", pretty_json(config) + "\n");
+}
+
+Status write_weights(const SynthOptions& options, const std::vector<Shard>& shards,
+                     std::size_t total_bytes) {
+  const SyntheticValues values{options.seed, group_value(options.group_size)};
+  ThreadPool pool(thread_count(options.model));
+  Progress progress("writing");
+  InterruptGuard interrupt;  // a Ctrl-C leaves no half file
+  std::size_t done = 0;
+  const auto advance = [&](std::size_t bytes, std::string_view tensor) {
+    done += bytes;
+    progress.update(done, total_bytes, tensor);
+    return !interrupt.take();
+  };
+  for (const Shard& shard : shards) {
+    BITCPM_TRY(write_shard(shard, values, options.folder, pool, advance));
+  }
+  if (shards.size() == 1) return {};
+  return write_text_file(fs::path(options.folder) / "model.safetensors.index.json",
+                         shard_index_json(shards));
+}
+
+Status run_synth(const SynthOptions& options) {
+  const SyntheticShape& shape = *find_synthetic_shape(options.like);  // the flag allows no other
+  const std::vector<SyntheticTensor> tensors = synthetic_tensors(shape);
+  std::size_t total_bytes = 0;
+  for (const SyntheticTensor& tensor : tensors) total_bytes += tensor.bytes();
+
+  BITCPM_TRY(prepare_folder(options));
+  BITCPM_TRY(check_free_space(options.folder, total_bytes + kOtherFilesBytes));
+  const auto start = std::chrono::steady_clock::now();
+  BITCPM_TRY(write_small_files(shape, options.folder));
+  BITCPM_TRY(write_weights(options, plan_shards(tensors, kMaxShardBytes), total_bytes));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  print_note(fmt::format(
+      "{}: random weights of {}'s shape, {} in {:.1f} s ({}/s)", options.folder, options.like,
+      human_bytes(total_bytes), took.count(),
+      human_bytes(static_cast<std::size_t>(static_cast<double>(total_bytes) / took.count()))));
+  return {};
+}
+
+}  // namespace
+
+Command make_synth_command(CLI::App& root) {
+  auto options = std::make_shared<SynthOptions>();  // lives as long as its flags and run
+  CLI::App* app = root.add_subcommand("synth", "Write a random checkpoint of a published shape");
+  app->footer(
+      "The weights mean nothing: this is for measuring and testing where no real checkpoint is at "
+      "hand.\nExample:\n  bitcpm synth /tmp/random-0.5b --like minicpm4-0.5b --group-size 128");
+  app->add_option("DIR", options->folder, "Folder to write")->required()->type_name(" ");
+  std::vector<std::string_view> names;
+  for (const SyntheticShape& shape : synthetic_shapes()) names.push_back(shape.name);
+  add_word(*app, "--like", options->like, names, {}, "The shape")->required();
+  add_word(*app, "--group-size", options->group_size, {"32", "64", "128", "256", "row", "none"}, {},
+           "In-features per ternary scale; none writes plain bf16 weights (default: 128)");
+  app->add_option("--seed", options->seed, "Decides every weight (default: 0)");
+  app->add_flag("--force", options->force, "Replace a checkpoint in a folder that is not empty");
+  add_threads_option(*app, options->model);
+  return {app, [options] { return run_synth(*options); }};
+}
+
+}  // namespace bitcpm

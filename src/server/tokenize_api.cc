@@ -1,0 +1,64 @@
+#include "server/tokenize_api.h"
+
+#include "server/chat_request.h"
+#include "server/request_body.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace bitcpm {
+
+Parsed<std::string> answer_tokenize(std::string_view body, const RequestLimits& limits,
+                                    const TextTools& tools) {
+  Parsed<json::value> document = parse_body(body);
+  if (auto* error = std::get_if<ApiError>(&document)) return std::move(*error);
+  FieldReader fields(std::get<json::value>(document).get_object());
+  const std::string model(fields.string("model").value_or(limits.served_model_names.front()));
+  const bool add_special_tokens = fields.flag("add_special_tokens", true);
+  const bool want_pieces = fields.flag("return_token_strs", false);
+  std::string text;
+  if (fields.find("messages") != nullptr) {
+    std::string role;
+    const std::string context = read_template_context(fields, role);
+    if (fields.failed()) return fields.error();
+    Result<std::string> rendered = tools.chat_template.render(context);
+    if (!rendered.ok()) return from_error(rendered.error());
+    text = std::move(*rendered);
+  } else if (const auto prompt = fields.string("prompt")) {
+    text = *prompt;
+  } else {
+    fields.fail("'prompt' or 'messages' must be given", "prompt");
+  }
+  if (fields.failed()) return fields.error();
+  if (auto error = check_model(model, limits)) return std::move(*error);
+  const Result<std::vector<TokenId>> ids = tools.tokenizer.encode(text, add_special_tokens);
+  if (!ids.ok()) return from_error(ids.error());
+  json::object answer;
+  answer["count"] = ids->size();
+  answer["max_model_len"] = limits.max_model_len;
+  answer["tokens"] = json::array(ids->begin(), ids->end());
+  json::value& pieces = answer["token_strs"];
+  if (want_pieces) {
+    json::array& list = pieces.emplace_array();
+    for (const TokenId id : *ids) list.emplace_back(tools.tokenizer.piece(id));
+  }
+  return json::serialize(answer);
+}
+
+Parsed<std::string> answer_detokenize(std::string_view body, const RequestLimits& limits,
+                                      const TextTools& tools) {
+  constexpr std::size_t kMaxTokens = std::size_t{1} << 20;
+  Parsed<json::value> document = parse_body(body);
+  if (auto* error = std::get_if<ApiError>(&document)) return std::move(*error);
+  FieldReader fields(std::get<json::value>(document).get_object());
+  const std::string model(fields.string("model").value_or(limits.served_model_names.front()));
+  const std::vector<TokenId> ids = fields.token_ids("tokens", kMaxTokens);
+  if (fields.failed()) return fields.error();
+  if (auto error = check_model(model, limits)) return std::move(*error);
+  const Result<std::string> text = tools.tokenizer.decode(ids, false);
+  if (!text.ok()) return from_error(text.error());
+  json::object answer;
+  answer["prompt"] = *text;
+  return json::serialize(answer);
+}
+
+}  // namespace bitcpm
