@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kChunkBytes = std::size_t{8} << 20;
 constexpr std::size_t kRowsPerTask = 8;
 
-Status write_tensor(SafetensorsWriter& writer, const SyntheticTensor& tensor,
+Status write_tensor(SafetensorsWriter& writer, const TensorSlot& tensor,
                     const SyntheticValues& values, ThreadPool& pool,
                     std::vector<std::uint16_t>& chunk, const WriteProgress& progress) {
   const auto cols = static_cast<std::size_t>(tensor.cols);
@@ -37,16 +37,16 @@ Status write_tensor(SafetensorsWriter& writer, const SyntheticTensor& tensor,
 
 }  // namespace
 
-std::vector<Shard> plan_shards(const std::vector<SyntheticTensor>& tensors,
+std::vector<Shard> plan_shards(const std::vector<TensorSlot>& tensors,
                                std::size_t max_shard_bytes) {
   std::vector<Shard> shards(1);
   std::size_t shard_bytes = 0;
-  for (const SyntheticTensor& tensor : tensors) {
-    if (shard_bytes > 0 && shard_bytes + tensor.bytes() > max_shard_bytes) {
+  for (const TensorSlot& tensor : tensors) {
+    if (shard_bytes > 0 && shard_bytes + tensor.bf16_bytes() > max_shard_bytes) {
       shards.emplace_back();
       shard_bytes = 0;
     }
-    shard_bytes += tensor.bytes();
+    shard_bytes += tensor.bf16_bytes();
     shards.back().tensors.push_back(tensor);
   }
   for (std::size_t i = 0; i < shards.size(); ++i) {
@@ -61,9 +61,9 @@ std::string shard_index_json(std::span<const Shard> shards) {
   json::object weight_map;
   std::size_t total = 0;
   for (const Shard& shard : shards) {
-    for (const SyntheticTensor& tensor : shard.tensors) {
+    for (const TensorSlot& tensor : shard.tensors) {
       weight_map[tensor.name] = shard.file_name;
-      total += tensor.bytes();
+      total += tensor.bf16_bytes();
     }
   }
   return pretty_json(json::object{{"metadata", {{"total_size", total}}},
@@ -75,13 +75,13 @@ Status write_shard(const Shard& shard, const SyntheticValues& values,
                    const std::filesystem::path& folder, ThreadPool& pool,
                    const WriteProgress& progress) {
   std::vector<SafetensorsEntry> entries;
-  for (const SyntheticTensor& tensor : shard.tensors) {
+  for (const TensorSlot& tensor : shard.tensors) {
     entries.push_back({tensor.name, DType::kBf16, tensor.shape()});
   }
   BITCPM_ASSIGN(SafetensorsWriter writer,
                 SafetensorsWriter::create(folder / shard.file_name, entries));
   std::vector<std::uint16_t> chunk;
-  for (const SyntheticTensor& tensor : shard.tensors) {
+  for (const TensorSlot& tensor : shard.tensors) {
     BITCPM_TRY(write_tensor(writer, tensor, values, pool, chunk, progress));
   }
   return writer.finish();

@@ -18,12 +18,11 @@ namespace bitcpm {
 // Which tensors go into which file of a checkpoint.
 struct Shard {
   std::string file_name;
-  std::vector<SyntheticTensor> tensors;
+  std::vector<TensorSlot> tensors;
 };
 
 // One model.safetensors, or from `max_shard_bytes` on model-0000i-of-0000n.safetensors, in order.
-std::vector<Shard> plan_shards(const std::vector<SyntheticTensor>& tensors,
-                               std::size_t max_shard_bytes);
+std::vector<Shard> plan_shards(const std::vector<TensorSlot>& tensors, std::size_t max_shard_bytes);
 
 // model.safetensors.index.json of several shards.
 std::string shard_index_json(std::span<const Shard> shards);

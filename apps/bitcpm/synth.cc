@@ -132,9 +132,9 @@ Status write_weights(const SynthOptions& options, const std::vector<Shard>& shar
 
 Status run_synth(const SynthOptions& options) {
   const SyntheticShape& shape = *find_synthetic_shape(options.like);  // the flag allows no other
-  const std::vector<SyntheticTensor> tensors = synthetic_tensors(shape);
+  const std::vector<TensorSlot> tensors = synthetic_tensors(shape);
   std::size_t total_bytes = 0;
-  for (const SyntheticTensor& tensor : tensors) total_bytes += tensor.bytes();
+  for (const TensorSlot& tensor : tensors) total_bytes += tensor.bf16_bytes();
 
   BITCPM_TRY(prepare_folder(options));
   BITCPM_TRY(check_free_space(options.folder, total_bytes + kOtherFilesBytes));

@@ -41,10 +41,10 @@ class SynthFilesTest : public ::testing::Test {
   fs::path folder_;
 };
 
-const std::vector<SyntheticTensor> kTensors = {
-    {"model.embed_tokens.weight", SyntheticKind::kEmbedding, 300, 64},
-    {"model.norm.weight", SyntheticKind::kNorm, 1, 64},
-    {"model.layers.0.mlp.up_proj.weight", SyntheticKind::kProjection, 100, 64},
+const std::vector<TensorSlot> kTensors = {
+    {"model.embed_tokens.weight", SlotKind::kEmbedding, 300, 64},
+    {"model.norm.weight", SlotKind::kNorm, 1, 64},
+    {"model.layers.0.mlp.up_proj.weight", SlotKind::kProjection, 100, 64},
 };
 
 // Protects determinism and sharding: 1 or 3 threads, one file or several, our reader sees the same

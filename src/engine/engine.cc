@@ -97,7 +97,6 @@ struct Engine::Impl {
       for (Command& command : commands) apply(command);
       publish();
       step();
-      publish();
     }
     for (Command& command : commands) apply(command);
     for (const RequestId request : scheduler.requests()) cancel(request);
@@ -114,7 +113,10 @@ struct Engine::Impl {
   }
 
   void cancel(RequestId request) {
-    if (const std::optional<Outcome> outcome = scheduler.cancel(request)) deliver(*outcome);
+    if (const std::optional<Outcome> outcome = scheduler.cancel(request)) {
+      publish();
+      deliver(*outcome);
+    }
   }
 
   // One forward pass: plan, compute, sample, commit.
@@ -134,7 +136,9 @@ struct Engine::Impl {
                                      static_cast<std::size_t>(logits.cols)});
       }
     }
-    for (const Outcome& outcome : scheduler.commit(sampled)) deliver(outcome);
+    const std::span<const Outcome> outcomes = scheduler.commit(sampled);
+    publish();  // first: who sees its last event finds its blocks given back
+    for (const Outcome& outcome : outcomes) deliver(outcome);
   }
 
   void use_logits(const LogitsUse& use, std::span<const float> logits) {

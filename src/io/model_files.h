@@ -20,8 +20,9 @@ class ModelFiles {
   static Result<ModelFiles> open_directory(const std::filesystem::path& directory);
 
   // `files` must outlive the program, as embedded data does.
-  static ModelFiles from_memory(std::string display_name,
-                                std::map<std::string, std::span<const std::byte>, std::less<>> files);
+  static ModelFiles from_memory(
+      std::string display_name,
+      std::map<std::string, std::span<const std::byte>, std::less<>> files);
 
   // How the user knows it: the directory as given, or the embedded model's name.
   const std::string& display_name() const { return display_name_; }

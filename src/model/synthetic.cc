@@ -126,41 +126,21 @@ const SyntheticShape* find_synthetic_shape(std::string_view name) {
   return nullptr;
 }
 
-std::vector<std::int64_t> SyntheticTensor::shape() const {
-  if (kind == SyntheticKind::kNorm) return {cols};
-  return {rows, cols};
-}
-
-std::vector<SyntheticTensor> synthetic_tensors(const SyntheticShape& shape) {
-  const std::int64_t hidden = shape.hidden_size;
-  const std::int64_t inter = shape.intermediate_size;
-  const std::int64_t q = std::int64_t{shape.num_attention_heads} * shape.head_dim;
-  const std::int64_t kv = std::int64_t{shape.num_key_value_heads} * shape.head_dim;
-  std::vector<SyntheticTensor> tensors;
-  const auto add = [&](std::string name, SyntheticKind kind, std::int64_t rows, std::int64_t cols) {
-    tensors.push_back({std::move(name) + ".weight", kind, rows, cols});
-  };
-  add("model.embed_tokens", SyntheticKind::kEmbedding, kSyntheticVocabSize, hidden);
-  for (std::int32_t layer = 0; layer < shape.num_hidden_layers; ++layer) {
-    const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-    add(prefix + "input_layernorm", SyntheticKind::kNorm, 1, hidden);
-    add(prefix + "self_attn.q_proj", SyntheticKind::kProjection, q, hidden);
-    add(prefix + "self_attn.k_proj", SyntheticKind::kProjection, kv, hidden);
-    add(prefix + "self_attn.v_proj", SyntheticKind::kProjection, kv, hidden);
-    add(prefix + "self_attn.o_proj", SyntheticKind::kProjection, hidden, q);
-    add(prefix + "post_attention_layernorm", SyntheticKind::kNorm, 1, hidden);
-    add(prefix + "mlp.gate_proj", SyntheticKind::kProjection, inter, hidden);
-    add(prefix + "mlp.up_proj", SyntheticKind::kProjection, inter, hidden);
-    add(prefix + "mlp.down_proj", SyntheticKind::kProjection, hidden, inter);
-  }
-  add("model.norm", SyntheticKind::kNorm, 1, hidden);
-  if (!shape.tie_word_embeddings) {
-    add("lm_head", SyntheticKind::kHead, kSyntheticVocabSize, hidden);
-  }
+std::vector<TensorSlot> synthetic_tensors(const SyntheticShape& shape) {
+  ModelConfig config;
+  config.vocab_size = kSyntheticVocabSize;
+  config.hidden_size = shape.hidden_size;
+  config.intermediate_size = shape.intermediate_size;
+  config.num_hidden_layers = shape.num_hidden_layers;
+  config.num_attention_heads = shape.num_attention_heads;
+  config.num_key_value_heads = shape.num_key_value_heads;
+  config.head_dim = shape.head_dim;
+  std::vector<TensorSlot> tensors = tensor_slots(config);
+  if (shape.tie_word_embeddings) tensors.pop_back();  // the head comes last
   return tensors;
 }
 
-void fill_synthetic(const SyntheticTensor& tensor, std::uint64_t seed, std::int64_t group,
+void fill_synthetic(const TensorSlot& tensor, std::uint64_t seed, std::int64_t group,
                     std::int64_t row_begin, std::span<std::uint16_t> out) {
   const auto cols = static_cast<std::size_t>(tensor.cols);
   const auto rows = static_cast<std::int64_t>(out.size() / cols);
@@ -169,17 +149,17 @@ void fill_synthetic(const SyntheticTensor& tensor, std::uint64_t seed, std::int6
     const std::uint64_t key = row_key(tensor.name, seed, row_begin + i);
     const auto row = out.subspan(static_cast<std::size_t>(i) * cols, cols);
     switch (tensor.kind) {
-      case SyntheticKind::kEmbedding:
+      case SlotKind::kEmbedding:
         // Small beside what the layers add: otherwise a tied head only repeats the last token.
         fill_bell(key, 0, 0.005f, row);
         break;
-      case SyntheticKind::kNorm:
+      case SlotKind::kNorm:
         fill_bell(key, 1, 0.05f, row);
         break;
-      case SyntheticKind::kProjection:
+      case SlotKind::kProjection:
         fill_projection_row(key, group, row);
         break;
-      case SyntheticKind::kHead:
+      case SlotKind::kHead:
         fill_bell(key, 0, 0.02f, row);
         break;
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "model/tensor_slots.h"
 
 // Random checkpoints of the published shapes: what a download would weigh and cost to run, without
 // the download. Shapes and constants are those of the models' config.json files; the weights mean
@@ -35,20 +36,8 @@ inline constexpr TokenId kSyntheticFirstAddedToken = 73440;  // <|im_end|>, also
 std::span<const SyntheticShape> synthetic_shapes();
 const SyntheticShape* find_synthetic_shape(std::string_view name);  // null if unknown
 
-enum class SyntheticKind : std::uint8_t { kEmbedding, kNorm, kProjection, kHead };
-
-struct SyntheticTensor {
-  std::string name;  // as Hugging Face names it
-  SyntheticKind kind;
-  std::int64_t rows;  // 1 for a norm, whose stored shape is [cols]
-  std::int64_t cols;
-
-  std::vector<std::int64_t> shape() const;
-  std::size_t bytes() const { return static_cast<std::size_t>(rows * cols) * 2; }
-};
-
 // In the order of the model: embedding, layers, norm, head (none if it is tied).
-std::vector<SyntheticTensor> synthetic_tensors(const SyntheticShape& shape);
+std::vector<TensorSlot> synthetic_tensors(const SyntheticShape& shape);
 
 inline constexpr std::int64_t kSyntheticGroupRow = -1;  // one scale per row
 inline constexpr std::int64_t kSyntheticPlain = 0;      // not ternary
@@ -58,7 +47,7 @@ inline constexpr std::int64_t kSyntheticPlain = 0;      // not ternary
 // values), or fake-quantised: -s, a zero of either sign, or +s, with one bf16 s per `group`
 // in-features, where group divides cols or is kSyntheticGroupRow.
 // Requires: out.size() a multiple of cols, the rows inside the tensor.
-void fill_synthetic(const SyntheticTensor& tensor, std::uint64_t seed, std::int64_t group,
+void fill_synthetic(const TensorSlot& tensor, std::uint64_t seed, std::int64_t group,
                     std::int64_t row_begin, std::span<std::uint16_t> out);
 
 // config.json and generation_config.json of the shape, as a published checkpoint has them.

@@ -12,15 +12,14 @@
 namespace bitcpm {
 namespace {
 
-std::vector<std::uint16_t> fill(const SyntheticTensor& tensor, std::uint64_t seed,
-                                std::int64_t group, std::int64_t row_begin, std::int64_t rows) {
+std::vector<std::uint16_t> fill(const TensorSlot& tensor, std::uint64_t seed, std::int64_t group,
+                                std::int64_t row_begin, std::int64_t rows) {
   std::vector<std::uint16_t> out(static_cast<std::size_t>(rows * tensor.cols));
   fill_synthetic(tensor, seed, group, row_begin, out);
   return out;
 }
 
-const SyntheticTensor kProjection{"model.layers.0.mlp.up_proj.weight", SyntheticKind::kProjection,
-                                  64, 1024};
+const TensorSlot kProjection{"model.layers.0.mlp.up_proj.weight", SlotKind::kProjection, 64, 1024};
 
 std::set<std::uint16_t> magnitudes(std::span<const std::uint16_t> values) {
   std::set<std::uint16_t> found;
@@ -45,7 +44,7 @@ TEST(Synthetic, ParameterCountsAreThePublishedOnes) {
     const SyntheticShape* shape = find_synthetic_shape(c.name);
     ASSERT_NE(shape, nullptr) << c.name;
     std::int64_t parameters = 0;
-    for (const SyntheticTensor& tensor : synthetic_tensors(*shape)) {
+    for (const TensorSlot& tensor : synthetic_tensors(*shape)) {
       parameters += tensor.rows * tensor.cols;
     }
     EXPECT_EQ(parameters, c.parameters) << c.name;
@@ -90,7 +89,7 @@ TEST(Synthetic, SeedAndNameDecideTheBits) {
     for (const std::uint16_t value : values) h = h * 0x100000001b3 + value;
     return h;
   };
-  SyntheticTensor renamed = kProjection;
+  TensorSlot renamed = kProjection;
   renamed.name = "model.layers.1.mlp.up_proj.weight";
   const auto base = hash(fill(kProjection, 0, 128, 0, 64));
   EXPECT_EQ(base, 16888022232142030565u);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct TensorSlot {
     return kind == SlotKind::kNorm ? std::vector<std::int64_t>{cols}
                                    : std::vector<std::int64_t>{rows, cols};
   }
+  std::size_t bf16_bytes() const { return 2 * static_cast<std::size_t>(rows * cols); }
 };
 
 // The tensors of one decoder layer, in the order of LayerWeights: two norms, q, k, v, o, gate, up,

@@ -124,10 +124,7 @@ class FakeEngine {
   void run() {
     std::unique_lock lock(mutex_);
     while (!stopping_ || !jobs_.empty()) {
-      if (jobs_.empty()) {
-        changed_.wait(lock);
-        continue;
-      }
+      changed_.wait(lock, [&] { return stopping_ || !jobs_.empty(); });
       for (auto job = jobs_.begin(); job != jobs_.end();) {
         job->second.cancelled |= stopping_;
         job = step(job->first, job->second) ? jobs_.erase(job) : std::next(job);

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "server/fake_engine.h"
+#include "server/test_client.h"
 #include "server/test_support.h"
 
 namespace bitcpm {

@@ -12,9 +12,9 @@ namespace bitcpm::kernels {
 // Tile sizes (panels x tokens): sixteen 256-bit registers hold no more sums.
 void install_avx2(KernelTable& table) {
   table.isa = "avx2";
-  table.ternary_linear = linear<TernaryTile, 2, 2>;
-  table.bf16_linear = linear<DenseTile<Bf16Panels>, 2, 1>;
-  table.f32_linear = linear<DenseTile<F32Panels>, 2, 1>;
+  table.ternary_linear = linear<TernaryTile, TileSize<1, 4, 2>>;
+  table.bf16_linear = linear<DenseTile<Bf16Panels>, TileSize<1, 2, 1>>;
+  table.f32_linear = linear<DenseTile<F32Panels>, TileSize<1, 2, 1>>;
   table.rms_norm = rms_norm;
   table.silu_mul = silu_mul;
   table.attention = attention;

@@ -12,9 +12,9 @@ namespace bitcpm::kernels {
 // Tile sizes (panels x tokens): sixteen sums, weights and inputs within 32 registers.
 void install_avx512vnni(KernelTable& table) {
   table.isa = "avx512vnni";
-  table.ternary_linear = linear<TernaryTile, 2, 8>;
-  table.bf16_linear = linear<DenseTile<Bf16Panels>, 2, 4>;
-  table.f32_linear = linear<DenseTile<F32Panels>, 2, 4>;
+  table.ternary_linear = linear<TernaryTile, TileSize<2, 8, 4>>;
+  table.bf16_linear = linear<DenseTile<Bf16Panels>, TileSize<1, 8, 4>>;
+  table.f32_linear = linear<DenseTile<F32Panels>, TileSize<1, 8, 4>>;
   table.rms_norm = rms_norm;
   table.silu_mul = silu_mul;
   table.attention = attention;

@@ -12,9 +12,9 @@ namespace bitcpm::kernels {
 // Tile sizes (panels x tokens): four tokens share the decoding of a weight.
 void install_scalar(KernelTable& table) {
   table.isa = "scalar";
-  table.ternary_linear = linear<TernaryTile, 1, 4>;
-  table.bf16_linear = linear<DenseTile<Bf16Panels>, 1, 4>;
-  table.f32_linear = linear<DenseTile<F32Panels>, 1, 4>;
+  table.ternary_linear = linear<TernaryTile, TileSize<1, 4, 1>>;
+  table.bf16_linear = linear<DenseTile<Bf16Panels>, TileSize<1, 4, 1>>;
+  table.f32_linear = linear<DenseTile<F32Panels>, TileSize<1, 4, 1>>;
   table.rms_norm = rms_norm;
   table.silu_mul = silu_mul;
   table.attention = attention;

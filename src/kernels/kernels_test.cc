@@ -1,0 +1,338 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <random>
+
+#include "base/dtype.h"
+#include "kernels/dispatch.h"
+#include "kernels/guarded_array.h"
+#include "kernels/table.h"
+
+namespace bitcpm::kernels {
+namespace {
+
+std::vector<KernelTable> supported_tables() {
+  const CpuFeatures cpu = detect_cpu_features();
+  std::vector<KernelTable> tables;
+  for (const std::string& level : runnable_levels(cpu)) {
+    tables.push_back(make_kernel_table(cpu, level).value());
+  }
+  return tables;
+}
+
+std::vector<float> draw_floats(std::size_t count, unsigned seed, float size = 1) {
+  std::mt19937 rng(seed);
+  std::normal_distribution<float> normal(0, size);
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(rng);
+  return values;
+}
+
+std::size_t panels_of(std::size_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
+
+void expect_same_bits(const std::vector<float>& want, const std::vector<float>& got,
+                      const std::string& what) {
+  ASSERT_EQ(want.size(), got.size());
+  EXPECT_EQ(std::memcmp(want.data(), got.data(), 4 * want.size()), 0) << what;
+}
+
+struct LinearShape {
+  std::size_t rows, cols, group, tokens;
+};
+
+// Shapes that meet every tile and every remainder: rows off the panel, one to nineteen tokens.
+std::vector<LinearShape> random_shapes(unsigned seed) {
+  std::vector<LinearShape> shapes = {{1, 32, 32, 1},     {16, 32, 32, 8},    {17, 64, 64, 9},
+                                     {64, 1024, 128, 1}, {100, 768, 256, 3}, {33, 96, 96, 19}};
+  std::mt19937 rng(seed);
+  constexpr std::size_t kGroups[] = {32, 64, 128, 256, 0};  // 0: the row
+  for (int i = 0; i < 40; ++i) {
+    const std::size_t group = kGroups[rng() % 5];
+    const std::size_t cols = group == 0 ? 32 * (1 + rng() % 12) : group * (1 + rng() % 5);
+    shapes.push_back({1 + rng() % 90, cols, group == 0 ? cols : group, 1 + rng() % 19});
+  }
+  return shapes;
+}
+
+// y of one kernel on guarded copies; lanes past `rows` must stay untouched.
+template <class Run>
+std::vector<float> run_linear(const LinearShape& s, const std::vector<float>& x, const Run& run) {
+  const std::size_t ldx = s.cols + 3;
+  const std::size_t ldy = s.rows + 5;
+  std::vector<float> strided((s.tokens - 1) * ldx + s.cols);
+  for (std::size_t t = 0; t < s.tokens; ++t) {
+    std::copy_n(x.begin() + static_cast<std::ptrdiff_t>(t * s.cols), s.cols,
+                strided.begin() + static_cast<std::ptrdiff_t>(t * ldx));
+  }
+  GuardedArray<float> in(strided);
+  GuardedArray<float> out(std::vector<float>((s.tokens - 1) * ldy + s.rows, -7.0f));
+  run(LinearIo{in.data(), ldx, out.data(), ldy, s.tokens});
+  const std::vector<float> all = out.values();
+  std::vector<float> y;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (i % ldy < s.rows) {
+      y.push_back(all[i]);
+    } else {
+      EXPECT_EQ(all[i], -7.0f) << "wrote between rows";
+    }
+  }
+  return y;
+}
+
+// Largest |got - want| of a product against f64, in units of sum |w x| * 2^-24.
+double worst_rounding(const LinearShape& s, const std::vector<float>& x,
+                      const std::vector<float>& y,
+                      const std::function<double(std::size_t row, std::size_t k)>& weight) {
+  double worst = 0;
+  for (std::size_t t = 0; t < s.tokens; ++t) {
+    for (std::size_t r = 0; r < s.rows; ++r) {
+      double sum = 0;
+      double size = 1e-30;
+      for (std::size_t k = 0; k < s.cols; ++k) {
+        const double product = weight(r, k) * x[t * s.cols + k];
+        sum += product;
+        size += std::abs(product);
+      }
+      worst = std::max(worst, std::abs(y[t * s.rows + r] - sum) / (size * 0x1p-24));
+    }
+  }
+  return worst;
+}
+
+// A chain of at most kAccumulationBlock additions, then one per block: the classical bound.
+double rounding_bound(const LinearShape& s) {
+  return static_cast<double>(std::min(s.cols, kAccumulationBlock) + s.cols / 32 + 2);
+}
+
+// Protects: every level's ternary product equals the scalar one bit for bit, the scalar one equals
+// f64 within the rounding of its sums, and none reads or writes outside its operands.
+TEST(TernaryLinear, EveryIsaEqualsScalar) {
+  unsigned seed = 1;
+  for (const LinearShape& s : random_shapes(1)) {
+    std::mt19937 rng(++seed);
+    const std::size_t panels = panels_of(s.rows);
+    const std::size_t groups = s.cols / s.group;
+    std::vector<std::uint32_t> codes(panels * s.cols / 16 * kPanelRows, 0);
+    for (std::uint32_t& word : codes) {
+      for (int j = 0; j < 16; ++j) word |= (static_cast<std::uint32_t>(rng()) % 3) << (2 * j);
+    }
+    std::vector<std::uint16_t> scales(panels * groups * kPanelRows);
+    for (std::uint16_t& scale : scales)
+      scale = bf16_from_f32(0.01f + 0.001f * static_cast<float>(rng() % 50));
+    const std::vector<float> x = draw_floats(s.tokens * s.cols, seed);
+    GuardedArray<std::uint32_t> guarded_codes(codes);
+    GuardedArray<std::uint16_t> guarded_scales(scales);
+    const TernaryPanels w{guarded_codes.data(), guarded_scales.data(), s.rows, s.cols, s.group};
+    std::vector<float> want;
+    for (const KernelTable& table : supported_tables()) {
+      const auto y =
+          run_linear(s, x, [&](const LinearIo& io) { table.ternary_linear(w, 0, panels, io); });
+      if (want.empty()) {
+        want = y;
+        const auto weight = [&](std::size_t r, std::size_t k) {
+          const std::size_t panel = r / kPanelRows;
+          const std::uint32_t word =
+              codes[(panel * (s.cols / 16) + k / 16) * kPanelRows + r % kPanelRows];
+          const int code = static_cast<int>((word >> (2 * (k % 16))) & 3);
+          return (code - 1) *
+                 static_cast<double>(bf16_to_f32(
+                     scales[(panel * groups + k / s.group) * kPanelRows + r % kPanelRows]));
+        };
+        EXPECT_LE(worst_rounding(s, x, y, weight), rounding_bound(s));
+      }
+      expect_same_bits(want, y,
+                       std::string(table.isa) + " " + std::to_string(s.rows) + "x" +
+                           std::to_string(s.cols) + " g" + std::to_string(s.group));
+    }
+  }
+}
+
+// Protects: the same for dense bf16 and f32 weights.
+TEST(DenseLinear, EveryIsaEqualsScalar) {
+  unsigned seed = 100;
+  for (const LinearShape& s : random_shapes(2)) {
+    ++seed;
+    const std::size_t panels = panels_of(s.rows);
+    std::vector<float> values = draw_floats(panels * s.cols * kPanelRows, seed);
+    for (float& value : values) value = bf16_to_f32(bf16_from_f32(value));
+    std::vector<std::uint32_t> pairs(values.size() / 2);
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+      const std::size_t lane = i % kPanelRows;
+      const std::size_t k = i / kPanelRows * 2;
+      pairs[i] = bf16_from_exact(values[k * kPanelRows + lane]) |
+                 static_cast<std::uint32_t>(bf16_from_exact(values[(k + 1) * kPanelRows + lane]))
+                     << 16;
+    }
+    const std::vector<float> x = draw_floats(s.tokens * s.cols, seed + 1000);
+    GuardedArray<std::uint32_t> guarded_pairs(pairs);
+    GuardedArray<float> guarded_values(values);
+    std::vector<float> want;
+    for (const KernelTable& table : supported_tables()) {
+      const auto narrow = run_linear(s, x, [&](const LinearIo& io) {
+        table.bf16_linear({guarded_pairs.data(), s.rows, s.cols}, 0, panels, io);
+      });
+      const auto wide = run_linear(s, x, [&](const LinearIo& io) {
+        table.f32_linear({guarded_values.data(), s.rows, s.cols}, 0, panels, io);
+      });
+      if (want.empty()) {
+        want = narrow;
+        const auto weight = [&](std::size_t r, std::size_t k) {
+          return static_cast<double>(
+              values[(r / kPanelRows * s.cols + k) * kPanelRows + r % kPanelRows]);
+        };
+        EXPECT_LE(worst_rounding(s, x, narrow, weight), rounding_bound(s));
+      }
+      expect_same_bits(want, narrow, std::string(table.isa) + " bf16");
+      expect_same_bits(want, wide, std::string(table.isa) + " f32");
+    }
+  }
+}
+
+// Protects: a panel's result does not depend on the range it is computed in or on its neighbours
+// in a tile of tokens.
+TEST(TernaryLinear, TilesDoNotShow) {
+  constexpr LinearShape kShape{112, 256, 64, 11};
+  std::mt19937 rng(5);
+  std::vector<std::uint32_t> codes(7 * 16 * kPanelRows, 0);
+  for (std::uint32_t& word : codes) {
+    for (int j = 0; j < 16; ++j) word |= (static_cast<std::uint32_t>(rng()) % 3) << (2 * j);
+  }
+  const std::vector<std::uint16_t> scales(7 * 4 * kPanelRows, bf16_from_f32(0.37f));
+  const std::vector<float> x = draw_floats(kShape.tokens * kShape.cols, 6);
+  const TernaryPanels w{codes.data(), scales.data(), kShape.rows, kShape.cols, kShape.group};
+  for (const KernelTable& table : supported_tables()) {
+    std::vector<float> whole(kShape.tokens * kShape.rows);
+    table.ternary_linear(w, 0, 7, {x.data(), kShape.cols, whole.data(), kShape.rows, 11});
+    std::vector<float> pieces(whole.size());
+    for (std::size_t panel = 0; panel < 7; ++panel) {
+      for (std::size_t t = 0; t < 11; ++t) {
+        table.ternary_linear(w, panel, panel + 1,
+                             {x.data() + t * kShape.cols, kShape.cols,
+                              pieces.data() + t * kShape.rows, kShape.rows, 1});
+      }
+    }
+    expect_same_bits(whole, pieces, table.isa);
+  }
+}
+
+// Protects: norm and activation agree on every level and equal f64 to a few units in the last
+// place, far tails of exp included.
+TEST(Elementwise, EveryIsaEqualsScalar) {
+  for (const std::size_t n : {16u, 64u, 256u, 1536u}) {
+    std::vector<float> x = draw_floats(n, 7, 3);
+    x[0] = 120;
+    x[1] = -120;
+    x[2] = 0;
+    x[3] = -87.5f;
+    const std::vector<float> weight = draw_floats(n, 8);
+    GuardedArray<float> in(x);
+    GuardedArray<float> second(weight);
+    std::vector<float> want_norm;
+    std::vector<float> want_silu;
+    for (const KernelTable& table : supported_tables()) {
+      GuardedArray<float> norm(std::vector<float>(n, 0.0f));
+      GuardedArray<float> silu(std::vector<float>(n, 0.0f));
+      table.rms_norm(in.data(), second.data(), 1e-5f, n, norm.data());
+      table.silu_mul(in.data(), second.data(), n, silu.data());
+      if (want_norm.empty()) {
+        want_norm = norm.values();
+        want_silu = silu.values();
+        double mean = 0;
+        for (const float v : x) mean += static_cast<double>(v) * v / static_cast<double>(n);
+        for (std::size_t i = 0; i < n; ++i) {
+          const double xn = x[i] / std::sqrt(mean + 1e-5) * weight[i];
+          EXPECT_NEAR(want_norm[i], xn, 1e-6 * std::abs(xn) + 1e-30) << i;
+          const double sx = x[i] / (1 + std::exp(-static_cast<double>(x[i]))) * weight[i];
+          EXPECT_NEAR(want_silu[i], sx, 1e-6 * std::abs(sx) + 1e-33) << i;
+        }
+      }
+      expect_same_bits(want_norm, norm.values(), std::string(table.isa) + " rms_norm");
+      expect_same_bits(want_silu, silu.values(), std::string(table.isa) + " silu_mul");
+    }
+  }
+}
+
+// Protects: paged attention agrees on every level, equals a plain f64 softmax, finds its blocks
+// through the table, and never lets a stale slot in, not even one that holds a NaN.
+TEST(Attention, EveryIsaEqualsScalar) {
+  struct Case {
+    std::size_t heads, head_dim, context;
+  };
+  constexpr Case kCases[] = {{1, 16, 1},     {2, 64, 31},  {8, 64, 32}, {8, 64, 33},
+                             {16, 128, 100}, {70, 16, 65}, {3, 48, 500}};
+  for (const Case& c : kCases) {
+    const std::size_t blocks = (c.context + kKvBlockTokens - 1) / kKvBlockTokens;
+    const std::size_t half = c.head_dim * kKvBlockTokens;
+    std::vector<float> kv(blocks * 2 * half, std::nanf(""));
+    const std::vector<float> keys = draw_floats(c.context * c.head_dim, 11, 2);
+    const std::vector<float> values = draw_floats(c.context * c.head_dim, 12);
+    std::vector<std::int32_t> ids(blocks);
+    for (std::size_t b = 0; b < blocks; ++b) ids[b] = static_cast<std::int32_t>(blocks - 1 - b);
+    for (std::size_t p = 0; p < c.context; ++p) {
+      float* block = kv.data() + static_cast<std::size_t>(ids[p / kKvBlockTokens]) * 2 * half;
+      for (std::size_t d = 0; d < c.head_dim; ++d) {
+        block[d * kKvBlockTokens + p % kKvBlockTokens] = keys[p * c.head_dim + d];
+        block[half + p % kKvBlockTokens * c.head_dim + d] = values[p * c.head_dim + d];
+      }
+    }
+    GuardedArray<float> cache(kv);
+    GuardedArray<float> q(draw_floats(c.heads * c.head_dim, 13));
+    std::vector<float> want;
+    for (const KernelTable& table : supported_tables()) {
+      GuardedArray<float> out(std::vector<float>(c.heads * c.head_dim, 9.0f));
+      table.attention({.q = q.data(),
+                       .out = out.data(),
+                       .heads = c.heads,
+                       .head_dim = c.head_dim,
+                       .k_blocks = cache.data(),
+                       .v_blocks = cache.data() + half,
+                       .block_stride = 2 * half,
+                       .block_ids = ids.data(),
+                       .context = c.context,
+                       .scale = 0.125f});
+      if (want.empty()) {
+        want = out.values();
+        for (std::size_t h = 0; h < c.heads; ++h) {
+          std::vector<double> p(c.context);
+          double sum = 0;
+          for (std::size_t i = 0; i < c.context; ++i) {
+            double dot = 0;
+            for (std::size_t d = 0; d < c.head_dim; ++d) {
+              dot += static_cast<double>(q.data()[h * c.head_dim + d]) * keys[i * c.head_dim + d];
+            }
+            p[i] = std::exp(dot * 0.125);
+            sum += p[i];
+          }
+          for (std::size_t d = 0; d < c.head_dim; ++d) {
+            double expected = 0;
+            for (std::size_t i = 0; i < c.context; ++i) {
+              expected += p[i] / sum * values[i * c.head_dim + d];
+            }
+            EXPECT_NEAR(want[h * c.head_dim + d], expected, 2e-5);
+          }
+        }
+      }
+      expect_same_bits(want, out.values(), std::string(table.isa) + " attention");
+    }
+  }
+}
+
+// Protects: a level is what it says, unknown or missing ones are refused by name.
+TEST(Dispatch, ForcesAndRefusesLevels) {
+  const CpuFeatures none;
+  EXPECT_STREQ(make_kernel_table(none, "auto")->isa, "scalar");
+  EXPECT_STREQ(make_kernel_table(none, "scalar")->isa, "scalar");
+  EXPECT_EQ(make_kernel_table(none, "mmx").error().code, Errc::kInvalid);
+  EXPECT_NE(make_kernel_table(none, "mmx").error().message.find("'mmx'"), std::string::npos);
+#if defined(__x86_64__)
+  EXPECT_EQ(make_kernel_table(none, "avx2").error().code, Errc::kUnsupported);
+  const CpuFeatures old{.avx2 = true, .avx512vnni = false};
+  EXPECT_STREQ(make_kernel_table(old, "auto")->isa, "avx2");
+  EXPECT_EQ(make_kernel_table(old, "avx512vnni").error().code, Errc::kUnsupported);
+#endif
+}
+
+}  // namespace
+}  // namespace bitcpm::kernels

@@ -1,0 +1,243 @@
+#include "model/loader.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <numeric>
+
+#include "backend/cpu/cpu_backend.h"
+#include "base/dtype.h"
+#include "model/model.h"
+#include "model/tensor_slots.h"
+
+namespace bitcpm {
+namespace {
+
+// A checkpoint small enough to be built anew for every case, as values that a case may change.
+struct TinyCheckpoint {
+  struct Tensor {
+    std::string dtype = "BF16";
+    std::vector<std::int64_t> shape;
+    std::vector<float> values;
+  };
+
+  explicit TinyCheckpoint(const std::string& extra_config = "") {
+    config_json =
+        R"({"architectures":["MiniCPMForCausalLM"],"hidden_size":64,"intermediate_size":96,)"
+        R"("num_hidden_layers":2,"num_attention_heads":2,"num_key_value_heads":1,"vocab_size":40,)"
+        R"("max_position_embeddings":64,"rms_norm_eps":1e-5,"hidden_act":"silu","scale_emb":2,)"
+        R"("scale_depth":1.4,"dim_model_base":32,"bos_token_id":1,"eos_token_id":2)" +
+        extra_config + "}";
+    config = parse_model_config(config_json, "").value();
+    std::uint32_t state = 1;
+    for (const TensorSlot& slot : tensor_slots(config)) {
+      if (slot.kind == SlotKind::kHead) continue;
+      Tensor tensor{"BF16", slot.shape(), {}};
+      for (std::int64_t i = 0; i < slot.rows * slot.cols; ++i) {
+        state = state * 1664525u + 1013904223u;
+        const int trit = static_cast<int>((state >> 24) % 3) - 1;
+        const float dense = static_cast<float>(static_cast<int>(state >> 24) - 128) / 64.0f;
+        tensor.values.push_back(slot.kind == SlotKind::kProjection
+                                    ? 0.125f * static_cast<float>(trit)
+                                    : (slot.kind == SlotKind::kNorm ? 1.0f : dense));
+      }
+      tensors[slot.name] = std::move(tensor);
+    }
+  }
+
+  // The model files, viewing `storage`.
+  ModelFiles files() {
+    std::string header = "{";
+    std::string data;
+    for (const auto& [name, tensor] : tensors) {
+      const std::size_t begin = data.size();
+      for (const float value : tensor.values) {
+        if (tensor.dtype == "F32") {
+          data.append(reinterpret_cast<const char*>(&value), 4);
+        } else {
+          const std::uint16_t half = bf16_from_f32(value);
+          data.append(reinterpret_cast<const char*>(&half), 2);
+        }
+      }
+      std::string shape;
+      for (const std::int64_t extent : tensor.shape) {
+        shape += (shape.empty() ? "" : ",") + std::to_string(extent);
+      }
+      header += (header.size() > 1 ? ",\"" : "\"") + name + R"(":{"dtype":")" + tensor.dtype +
+                R"(","shape":[)" + shape + R"(],"data_offsets":[)" + std::to_string(begin) + "," +
+                std::to_string(data.size()) + "]}";
+    }
+    header += "}";
+    const std::uint64_t length = header.size();
+    storage = std::string(reinterpret_cast<const char*>(&length), 8) + header + data;
+    return ModelFiles::from_memory("tiny",
+                                   {{"config.json", std::as_bytes(std::span(config_json))},
+                                    {"model.safetensors", std::as_bytes(std::span(storage))}});
+  }
+
+  std::string config_json;
+  ModelConfig config;
+  std::map<std::string, Tensor> tensors;
+  std::string storage;
+};
+
+class Loader : public ::testing::Test {
+ protected:
+  Result<LoadedModel> load(TinyCheckpoint& checkpoint) {
+    ModelFiles files = checkpoint.files();
+    return load_model(files, checkpoint.config, *backend_, {});
+  }
+
+  // Logits of four tokens.
+  std::vector<float> logits(const Model& model) {
+    const std::vector<TokenId> ids = {1, 5, 39, 7};
+    const std::vector<std::int32_t> rows = {0, 1, 2, 3};
+    const std::vector<std::int32_t> blocks = {0};
+    const SequenceSlice slice{0, 4, 0, blocks};
+    auto cache = backend_->allocate_kv(model.kv_shape(), 1).value();
+    Workspace workspace = model.make_workspace(4, 64).value();
+    model.forward({ids, {&slice, 1}, rows}, *cache, workspace);
+    const TensorView view = model.logits(0, 4, workspace);
+    return {view.data, view.data + view.rows * view.cols};
+  }
+
+  std::unique_ptr<Backend> backend_ = make_cpu_backend({.threads = 2, .isa = "auto"}).value();
+};
+
+// Protects: whatever does not fit the architecture is refused by the tensor's name.
+TEST_F(Loader, RefusesForeignCheckpoints) {
+  struct Case {
+    const char* reason;
+    std::function<void(TinyCheckpoint&)> change;
+  };
+  const std::string up = "model.layers.1.mlp.up_proj.weight";
+  const Case kCases[] = {
+      {"no tensor model.layers.1.mlp.up_proj.weight", [&](auto& c) { c.tensors.erase(up); }},
+      {"no tensor model.embed_tokens.weight",
+       [&](auto& c) { c.tensors.erase("model.embed_tokens.weight"); }},
+      {"no tensor model.norm.weight", [&](auto& c) { c.tensors.erase("model.norm.weight"); }},
+      {"shape [64, 96] where config.json asks for [96, 64]",
+       [&](auto& c) {
+         c.tensors[up].shape = {64, 96};
+       }},
+      {"shape [6144]", [&](auto& c) { c.tensors[up].shape = {6144}; }},
+      {"element type 'I32'",
+       [&](auto& c) {
+         c.tensors[up].dtype = "I32";  // four bytes each, as half as many pairs of bf16
+         c.tensors[up].shape = {96, 32};
+       }},
+      {"'model.layers.2.mlp.up_proj.weight' is not part",
+       [&](auto& c) { c.tensors["model.layers.2.mlp.up_proj.weight"] = c.tensors[up]; }},
+      {"'model.layers.0.self_attn.q_proj.bias' is not part",
+       [&](auto& c) {
+         c.tensors["model.layers.0.self_attn.q_proj.bias"] = {"BF16", {1}, {0.5f}};
+       }},
+  };
+  for (const Case& c : kCases) {
+    TinyCheckpoint checkpoint;
+    c.change(checkpoint);
+    const auto loaded = load(checkpoint);
+    ASSERT_FALSE(loaded.ok()) << c.reason;
+    EXPECT_NE(loaded.error().message.find(c.reason), std::string::npos) << loaded.error().message;
+  }
+}
+
+// Protects: the head: a real lm_head.weight wins, equal bytes or none mean tied, whatever the
+// config says; a contradiction is told.
+TEST_F(Loader, TiesTheHeadByWhatIsThere) {
+  struct Case {
+    const char* name;
+    const char* tie;  // in config.json
+    enum { kNone, kCopy, kOther } head;
+    bool tied;
+    bool warns;
+  };
+  const Case kCases[] = {
+      {"tied, no head", "true", Case::kNone, true, false},
+      {"untied, no head", "false", Case::kNone, true, true},
+      {"tied, the same matrix twice", "true", Case::kCopy, true, false},
+      {"tied, a real head", "true", Case::kOther, false, true},
+      {"untied, a real head", "false", Case::kOther, false, false},
+  };
+  TinyCheckpoint plain;
+  const std::vector<float> tied_logits = logits(*load(plain).value().model);
+  for (const Case& c : kCases) {
+    TinyCheckpoint checkpoint(std::string(R"(,"tie_word_embeddings":)") + c.tie);
+    if (c.head != Case::kNone) {
+      auto head = checkpoint.tensors["model.embed_tokens.weight"];
+      if (c.head == Case::kOther) head.values[5 * 64] += 1;  // token 5, feature 0
+      checkpoint.tensors["lm_head.weight"] = head;
+    }
+    const LoadedModel loaded = load(checkpoint).value();
+    EXPECT_EQ(loaded.report.head_tied, c.tied) << c.name;
+    EXPECT_EQ(!loaded.report.warnings.empty(), c.warns) << c.name;
+    const std::vector<float> got = logits(*loaded.model);
+    EXPECT_EQ(got == tied_logits, c.tied) << c.name;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      if (i % 40 == 5) continue;  // the one token whose head row may differ
+      EXPECT_EQ(got[i], tied_logits[i]) << c.name;
+    }
+  }
+}
+
+// Protects: the report counts what is there; a projection that is not ternary stays dense, is named
+// with the place, and nothing else changes.
+TEST_F(Loader, ReportsEveryTensor) {
+  TinyCheckpoint checkpoint;
+  const std::string down = "model.layers.0.mlp.down_proj.weight";
+  checkpoint.tensors[down].values[7 * 96 + 3] = 0.5f;
+  const LoadedModel loaded = load(checkpoint).value();
+  std::int64_t ternary = 0;
+  std::int64_t all = 0;
+  for (const TensorReport& tensor : loaded.report.tensors) {
+    const std::int64_t values = std::accumulate(tensor.shape.begin(), tensor.shape.end(),
+                                                std::int64_t{1}, std::multiplies<>());
+    all += values;
+    if (tensor.form == WeightForm::kTernary) {
+      ternary += values;
+      EXPECT_EQ(tensor.group, tensor.shape[1]) << tensor.name;  // one scale everywhere
+      EXPECT_EQ(tensor.note, "");
+    }
+    const bool is_down = tensor.name == down;
+    EXPECT_EQ(tensor.note.find("row 7") != std::string::npos, is_down) << tensor.name;
+    if (is_down) {
+      EXPECT_EQ(tensor.form, WeightForm::kBf16);
+    }
+  }
+  EXPECT_EQ(loaded.report.parameters, all);
+  EXPECT_EQ(loaded.report.ternary_parameters, ternary);
+  EXPECT_EQ(loaded.report.tensors.size(), 2 * kSlotsPerLayer + 2);
+  ModelFiles files = checkpoint.files();
+  const ModelReport inspected =
+      inspect_weights(files, checkpoint.config, backend_->pool(), {}).value();
+  EXPECT_EQ(inspected.ternary_parameters, ternary);
+  EXPECT_EQ(inspected.resident_bytes, loaded.report.resident_bytes);
+}
+
+// Protects: the storage type is not the model: an f32 file of the same values gives the same bits,
+// packed or dense, and values beyond bf16 are kept whole.
+TEST_F(Loader, StorageTypeDoesNotShow) {
+  TinyCheckpoint narrow;
+  const std::vector<float> want = logits(*load(narrow).value().model);
+  TinyCheckpoint wide;
+  for (auto& [name, tensor] : wide.tensors) tensor.dtype = "F32";
+  EXPECT_EQ(logits(*load(wide).value().model), want);
+  wide.tensors["model.embed_tokens.weight"].values[3 * 64 + 1] += 1e-6f;
+  const LoadedModel kept = load(wide).value();
+  EXPECT_EQ(kept.report.tensors.front().form, WeightForm::kF32);
+}
+
+// Protects: a tensor outside the decoder is named, not silently dropped; old buffers are ignored.
+TEST_F(Loader, NamesUnusedTensors) {
+  TinyCheckpoint checkpoint;
+  checkpoint.tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = {"F32", {1}, {1.0f}};
+  EXPECT_TRUE(load(checkpoint).value().report.warnings.empty());
+  checkpoint.tensors["visual.proj.weight"] = {"BF16", {1}, {1.0f}};
+  const LoadedModel loaded = load(checkpoint).value();
+  ASSERT_EQ(loaded.report.warnings.size(), 1u);
+  EXPECT_NE(loaded.report.warnings[0].find("'visual.proj.weight'"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace bitcpm

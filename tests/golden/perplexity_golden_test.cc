@@ -1,0 +1,81 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <sstream>
+
+#include "base/json.h"
+#include "golden_data.h"
+#include "golden_model.h"
+#include "text/tokenizer.h"
+
+namespace bitcpm::golden {
+namespace {
+
+// The reference deployment's texts: the first 50 whose stripped length exceeds 50 characters.
+std::vector<std::string> first_texts(const std::string& path) {
+  std::vector<std::string> texts;
+  std::istringstream lines(read_text(path));
+  for (std::string line; texts.size() < 50 && std::getline(lines, line);) {
+    auto text = json::value_to<std::string>(parse_json(line)->at("text"));
+    const std::size_t begin = text.find_first_not_of(" \t\r\n");
+    const std::size_t end = text.find_last_not_of(" \t\r\n");
+    std::size_t characters = 0;
+    for (std::size_t i = begin; begin != std::string::npos && i <= end; ++i) {
+      characters += (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80 ? 1 : 0;
+    }
+    if (characters > 50) texts.push_back(std::move(text));
+  }
+  return texts;
+}
+
+// Protects: perplexity on WikiText-2 by the reference deployment's method (cut to 512 tokens, mean
+// loss per text, weighted by its tokens) equals the f32 reference to four digits after the point,
+// and so does the weighting by predicted tokens.
+TEST(Perplexity, WikiText2) {
+  const std::string path = wikitext2_path();
+  if (path.empty()) {
+    GTEST_SKIP() << "SKIPPED: WikiText-2 is not on this machine; set BITCPM_WIKITEXT2 to a file "
+                    "with one {\"text\"} per line";
+  }
+  const json::value want =
+      parse_json(read_text(std::string(BITCPM_SOURCE_DIR) + "/tests/golden/ppl.json")).value();
+  const std::string assets = std::string(BITCPM_SOURCE_DIR) + "/assets/bitcpm-tiny/";
+  const Tokenizer tokenizer = Tokenizer::load(read_text(assets + "tokenizer.json"),
+                                              read_text(assets + "tokenizer_config.json"))
+                                  .value();
+  const GoldenModel golden("auto");
+  double by_tokens = 0;
+  double by_predictions = 0;
+  std::size_t tokens = 0;
+  std::size_t index = 0;
+  const std::vector<std::string> texts = first_texts(path);
+  ASSERT_EQ(texts.size(), 50u);
+  for (const std::string& text : texts) {
+    std::vector<TokenId> ids = tokenizer.encode(text, true).value();
+    ids.resize(std::min<std::size_t>(ids.size(), 512));
+    const json::value& reference = want.at("texts").at(index++);
+    ASSERT_EQ(ids.size(), reference.at("n_tokens").to_number<std::size_t>());
+    const std::vector<float> logits = golden.logits(ids, 256);
+    const std::size_t vocab = logits.size() / ids.size();
+    double loss = 0;
+    for (std::size_t i = 1; i < ids.size(); ++i) {
+      loss -= logprob_of(std::span(logits).subspan((i - 1) * vocab, vocab), ids[i]);
+    }
+    const auto predictions = static_cast<double>(ids.size() - 1);
+    EXPECT_NEAR(loss / predictions, reference.at("loss_fp32").to_number<double>(), 1e-5);
+    by_tokens += loss / predictions * static_cast<double>(ids.size());
+    by_predictions += loss;
+    tokens += ids.size();
+  }
+  ASSERT_EQ(tokens, 9228u);
+  const double ppl = std::exp(by_tokens / static_cast<double>(tokens));
+  const double ppl1 = std::exp(by_predictions / static_cast<double>(tokens - 50));
+  std::printf("WikiText-2 perplexity %.6f (weighted by tokens), %.6f (by predictions)\n", ppl,
+              ppl1);
+  const json::value& f32 = want.at("fp32");
+  EXPECT_NEAR(ppl, f32.at("ppl_N_weighted").to_number<double>(), 5e-4);
+  EXPECT_NEAR(ppl1, f32.at("ppl_N1_weighted").to_number<double>(), 5e-4);
+}
+
+}  // namespace
+}  // namespace bitcpm::golden
