@@ -21,8 +21,6 @@ bool is_empty(const json::value& value) {
       return value.get_string().empty();
     case json::kind::array:
       return value.get_array().empty();
-    case json::kind::object:
-      return value.get_object().empty();
     default:
       return false;
   }

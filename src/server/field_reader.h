@@ -30,7 +30,7 @@ class FieldReader {
   std::vector<TokenId> token_ids(std::string_view name, std::size_t max_count);
 
   // For fields that change the answer and that nothing here honours: absent, null, false, an empty
-  // list, object or string pass; anything else fails.
+  // list or string pass; anything else fails, {} too: as a schema it means "any JSON".
   void refuse(std::string_view name);
 
   void fail(std::string message, std::string_view param);

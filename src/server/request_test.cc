@@ -104,6 +104,7 @@ TEST(CompletionRequest, RefusesBadFields) {
       {R"("response_format": "json")", "response_format"},
       {R"("structured_outputs": {"regex": "a+"})", "structured_outputs"},
       {R"("guided_json": {"type": "object"})", "guided_json"},
+      {R"("guided_json": {})", "guided_json"},
       {R"("guided_choice": ["a"])", "guided_choice"},
       {R"("prompt_embeds": "AAAA")", "prompt_embeds"},
       {R"("bad_words": ["x"])", "bad_words"},

@@ -45,7 +45,9 @@ std::string TokenText::spell(TokenId id) const {
   if (as_ids_) return fmt::format("token_id:{}", id);
   const std::string piece = tokenizer_.piece(id);
   const int byte = fallback_byte(piece);
-  if (byte >= 0) return fmt::format("bytes:\\x{:02x}", byte);
+  // A control character is spelled as itself, since no other entry is; any other lone byte is
+  // either half a character or has a twin in the vocabulary.
+  if (byte >= 0x20) return fmt::format("bytes:\\x{:02x}", byte);
   std::string text = bytes(id);
   // Half a character of a byte-level vocabulary: its entry is unique, its decoding is not.
   return text.empty() || text.find(kReplacement) != std::string::npos ? piece : text;
