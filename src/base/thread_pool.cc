@@ -30,13 +30,6 @@ void wait_while_equal(const std::atomic<T>& word, T old) {
 
 }  // namespace
 
-struct ThreadPool::Loop {
-  std::size_t count;
-  std::size_t grain;
-  FunctionRef<void(std::size_t, std::size_t)> body;
-  std::atomic<std::size_t> next{0};
-};
-
 ThreadPool::ThreadPool(int threads) {
   BITCPM_CHECK(threads >= 1);
   workers_.reserve(static_cast<std::size_t>(threads) - 1);
@@ -47,8 +40,8 @@ ThreadPool::ThreadPool(int threads) {
 
 ThreadPool::~ThreadPool() {
   stopping_.store(true, std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
@@ -56,38 +49,54 @@ void ThreadPool::parallel_for(std::size_t count, std::size_t grain,
                               FunctionRef<void(std::size_t, std::size_t)> body) {
   BITCPM_CHECK(grain > 0);
   if (count == 0) return;
-  Loop loop{count, grain, body};
-  if (workers_.empty() || count <= grain) {
-    claim_ranges(loop);
+  const std::size_t total = (count - 1) / grain + 1;
+  if (workers_.empty() || total == 1) {
+    for (std::size_t begin = 0; begin < count; begin += grain) {
+      body(begin, std::min(begin + grain, count));
+    }
     return;
   }
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  loop_.store(&loop, std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
-  claim_ranges(loop);
-  for (int left = busy_.load(std::memory_order_acquire); left != 0;
-       left = busy_.load(std::memory_order_acquire)) {
-    wait_while_equal(busy_, left);
+  BITCPM_CHECK(total <= UINT32_MAX);
+  const Loop loop{count, grain, body};
+  loop_ = &loop;
+  done_.store(0, std::memory_order_relaxed);
+  ranges_.store(static_cast<std::uint64_t>(total) << 32, std::memory_order_release);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  run_ranges();
+  for (std::uint32_t done = done_.load(std::memory_order_acquire); done != total;
+       done = done_.load(std::memory_order_acquire)) {
+    wait_while_equal(done_, done);
   }
 }
 
-void ThreadPool::claim_ranges(Loop& loop) {
-  for (;;) {
-    const std::size_t begin = loop.next.fetch_add(loop.grain, std::memory_order_relaxed);
-    if (begin >= loop.count) return;
+bool ThreadPool::claim(std::uint32_t& range) {
+  std::uint64_t seen = ranges_.load(std::memory_order_acquire);
+  do {
+    range = static_cast<std::uint32_t>(seen);
+    if (range == static_cast<std::uint32_t>(seen >> 32)) return false;
+  } while (!ranges_.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
+                                          std::memory_order_acquire));
+  return true;
+}
+
+void ThreadPool::run_ranges() {
+  for (std::uint32_t range = 0; claim(range);) {
+    const Loop& loop = *loop_;
+    const std::uint32_t total = static_cast<std::uint32_t>((loop.count - 1) / loop.grain + 1);
+    const std::size_t begin = range * loop.grain;
     loop.body(begin, std::min(begin + loop.grain, loop.count));
+    // After this the loop may be gone. Only its last range wakes the caller.
+    if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == total) done_.notify_one();
   }
 }
 
 void ThreadPool::work() {
-  std::uint32_t seen = 0;
-  for (;;) {
-    wait_while_equal(generation_, seen);
-    ++seen;  // never skips one: parallel_for waits for every worker
+  while (true) {
+    const std::uint32_t seen = epoch_.load(std::memory_order_acquire);
     if (stopping_.load(std::memory_order_relaxed)) return;
-    claim_ranges(*loop_.load(std::memory_order_relaxed));
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+    run_ranges();
+    wait_while_equal(epoch_, seen);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
@@ -9,8 +10,9 @@
 
 namespace bitcpm {
 
-// A fixed team of threads for data-parallel loops. The caller is member 0 and works too; the
-// others spin briefly between loops and then sleep.
+// A fixed team of threads for data-parallel loops. The caller is a member and works too; the others
+// help if they get to run in time: a loop waits for the ranges that were taken, never for a thread
+// that the operating system has not scheduled. Between loops the team polls briefly, then sleeps.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);  // >= 1, the caller included
@@ -20,22 +22,33 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(begin, end) for disjoint ranges of at most `grain` items that cover [0, count), and
-  // returns when all are done. Who gets which range varies from run to run, so a body's result must
-  // not depend on it. One caller at a time; bodies must not call back into the pool, nor throw.
+  // Calls body(begin, end) for disjoint ranges of `grain` items (the last may be shorter) that
+  // cover [0, count), and returns when all are done. Who gets which range varies from run to run,
+  // so a body's result must not depend on it. One caller at a time; bodies must not call back into
+  // the pool, nor throw.
   void parallel_for(std::size_t count, std::size_t grain,
                     FunctionRef<void(std::size_t begin, std::size_t end)> body);
 
  private:
-  struct Loop;
+  struct Loop {
+    std::size_t count;
+    std::size_t grain;
+    FunctionRef<void(std::size_t, std::size_t)> body;
+  };
 
   void work();
-  static void claim_ranges(Loop& loop);
+  void run_ranges();
+  bool claim(std::uint32_t& range);
 
   std::vector<std::thread> workers_;
-  std::atomic<Loop*> loop_{nullptr};
-  std::atomic<std::uint32_t> generation_{0};  // bumped to start a loop, and to stop the team
-  std::atomic<int> busy_{0};                  // workers that have not finished the current loop
+  // The ranges of the current loop: total in the upper half, the next one to take in the lower.
+  // Between loops they are equal, so nothing can be taken.
+  std::atomic<std::uint64_t> ranges_{0};
+  // Written before ranges_ opens, read only by holders of a range, and a loop ends only when every
+  // range is done: hence no reader ever sees a change.
+  const Loop* loop_ = nullptr;
+  std::atomic<std::uint32_t> done_{0};   // ranges of the current loop that are finished
+  std::atomic<std::uint32_t> epoch_{0};  // bumped to wake the team, for a loop or to stop
   std::atomic<bool> stopping_{false};
 };
 
