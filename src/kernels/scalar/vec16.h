@@ -7,11 +7,17 @@
 // bit. Everything has internal linkage (see check_symbols.sh).
 namespace {
 
+// Lane-wise operators on these are plain IEEE arithmetic, one lane at a time; the compiler may use
+// whatever vectors the baseline CPU has.
+typedef float Lanes __attribute__((vector_size(64)));
+typedef uint32_t Words __attribute__((vector_size(64)));
+typedef int32_t Ints __attribute__((vector_size(64)));
+
 struct F16x {
-  float lane[16];
+  Lanes lane;
 };
 struct U16x {
-  uint32_t lane[16];
+  Words lane;
 };
 
 template <class Op>
@@ -36,30 +42,20 @@ inline F16x set1(float v) {
   return map([&](int) { return v; });
 }
 inline F16x load(const float* p) {
-  return map([&](int i) { return p[i]; });
+  F16x out;
+  __builtin_memcpy(&out.lane, p, sizeof(out.lane));
+  return out;
 }
-inline void store(float* p, F16x v) {
-  for (int i = 0; i < 16; ++i) p[i] = v.lane[i];
-}
-inline F16x add(F16x a, F16x b) {
-  return map([&](int i) { return a.lane[i] + b.lane[i]; });
-}
-inline F16x sub(F16x a, F16x b) {
-  return map([&](int i) { return a.lane[i] - b.lane[i]; });
-}
-inline F16x mul(F16x a, F16x b) {
-  return map([&](int i) { return a.lane[i] * b.lane[i]; });
-}
-inline F16x div(F16x a, F16x b) {
-  return map([&](int i) { return a.lane[i] / b.lane[i]; });
-}
+inline void store(float* p, F16x v) { __builtin_memcpy(p, &v.lane, sizeof(v.lane)); }
+inline F16x add(F16x a, F16x b) { return {a.lane + b.lane}; }
+inline F16x sub(F16x a, F16x b) { return {a.lane - b.lane}; }
+inline F16x mul(F16x a, F16x b) { return {a.lane * b.lane}; }
+inline F16x div(F16x a, F16x b) { return {a.lane / b.lane}; }
 inline F16x fma(F16x a, F16x b, F16x c) {
   return map([&](int i) { return __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]); });
 }
 // a * b + c where a * b is exact: fused or not, the same bits.
-inline F16x add_exact_product(F16x a, F16x b, F16x c) {
-  return map([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
-}
+inline F16x add_exact_product(F16x a, F16x b, F16x c) { return {a.lane * b.lane + c.lane}; }
 inline F16x max(F16x a, F16x b) {  // b where either is NaN, as vmaxps
   return map([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
 }
@@ -73,22 +69,15 @@ inline F16x keep_first(F16x v, size_t count, float rest) {
 
 inline U16x load_words(const uint32_t* p) {
   U16x out;
-  for (int i = 0; i < 16; ++i) out.lane[i] = p[i];
+  __builtin_memcpy(&out.lane, p, sizeof(out.lane));
   return out;
 }
-inline U16x next_code(U16x words) {  // moves the next 2-bit code to the bottom
-  for (uint32_t& word : words.lane) word >>= 2;
-  return words;
-}
+inline U16x next_code(U16x words) { return {words.lane >> 2}; }  // the next 2-bit code
 inline F16x ternary_of(U16x words) {  // code c = w + 1 in the two lowest bits
-  return map([&](int i) { return static_cast<float>(static_cast<int>(words.lane[i] & 3) - 1); });
+  return {__builtin_convertvector((Ints)(words.lane & 3u) - 1, Lanes)};
 }
-inline F16x bf16_low(U16x words) {
-  return map([&](int i) { return bits_to_float(words.lane[i] << 16); });
-}
-inline F16x bf16_high(U16x words) {
-  return map([&](int i) { return bits_to_float(words.lane[i] & 0xffff0000u); });
-}
+inline F16x bf16_low(U16x words) { return {(Lanes)(words.lane << 16)}; }
+inline F16x bf16_high(U16x words) { return {(Lanes)(words.lane & 0xffff0000u)}; }
 inline F16x load_bf16(const uint16_t* p) {
   return map([&](int i) { return bits_to_float(static_cast<uint32_t>(p[i]) << 16); });
 }
