@@ -38,7 +38,8 @@ class Chat {
         conversation_(setup.tokenizer, setup.chat_template, options.system),
         interactive_(isatty(STDIN_FILENO) == 1) {}
 
-  Status run() {
+  // With standard input piped, a message that gets no answer does not keep the others from theirs.
+  Result<ExitCode> run() {
     if (interactive_) {
       print_note(fmt::format("{}, context of {} tokens; {}", setup_.name,
                              engine_.config().max_model_len, kHelp));
@@ -58,14 +59,19 @@ class Chat {
         continue;
       }
       interrupted_before = false;
-      if (line == "/exit") return {};
+      if (line == "/exit") return exit_code();
       BITCPM_TRY(take_line(line));
     }
     if (interactive_) print("\n");
-    return {};
+    return exit_code();
   }
 
  private:
+  ExitCode exit_code() const {
+    return failed_ && !interactive_ ? ExitCode::kFailure : ExitCode::kSuccess;
+  }
+
+  // Errors: kIo, which ends the chat.
   Status take_line(const std::string& line) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) return {};
     if (line == "/help") {
@@ -74,9 +80,11 @@ class Chat {
       conversation_.reset();
       if (interactive_) print_note("the conversation is forgotten");
     } else {
-      const Status answered = answer(line);
-      if (!answered.ok() && !interactive_) return answered;
-      if (!answered.ok()) print_note("error: " + answered.error().message);
+      Status answered = answer(line);
+      if (answered.ok()) return {};
+      if (answered.error().code == Errc::kIo) return answered;
+      print_note("error: " + answered.error().message);
+      failed_ = true;
     }
     return {};
   }
@@ -112,13 +120,15 @@ class Chat {
   LineReader lines_;
   InterruptGuard interrupt_;
   bool interactive_;
+  bool failed_ = false;  // some message got no answer
 };
 
-Status run_chat(const ChatOptions& options) {
+Result<ExitCode> run_chat(const ChatOptions& options) {
+  BITCPM_TRY(check_utf8(options.system, "--system"));
+  note_thread_warning(options.model);
   BITCPM_ASSIGN(const ModelSetup setup, load_model_setup(options.model));
-  const std::int64_t length =
-      options.model.max_model_len.value_or(setup.config.max_position_embeddings);
-  BITCPM_ASSIGN(const std::unique_ptr<Engine> engine, start_single_engine(setup, length));
+  BITCPM_ASSIGN(const std::unique_ptr<Engine> engine,
+                start_single_engine(setup, setup.max_model_len));
   return Chat(options, setup, *engine).run();
 }
 
@@ -128,7 +138,8 @@ Command make_chat_command(CLI::App& root) {
   auto options = std::make_shared<ChatOptions>();  // lives as long as its flags and run
   CLI::App* app = root.add_subcommand("chat", "Talk in the terminal");
   app->footer("In the chat: " + std::string(kHelp) +
-              ".\nWith standard input piped, each line is a message and only answers are printed.\n"
+              ".\nWith standard input piped, each line is a message and only answers are printed;\n"
+              "one that cannot be answered is reported on standard error, and the next follows.\n"
               "Example:\n  bitcpm chat --system 'Answer briefly.' --temperature 0");
   add_running_options(*app, options->model);
   app->add_option("--chat-template", options->model.chat_template_file,

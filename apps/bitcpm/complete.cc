@@ -45,17 +45,16 @@ Result<std::string> read_standard_input() {
 }
 
 // Generated tokens allowed. A length asked for must fit; the default one is cut to what does.
-Result<std::int32_t> choose_max_tokens(const CompleteOptions& options, const ModelConfig& config,
+Result<std::int32_t> choose_max_tokens(OptionalCount wanted, std::int32_t max_model_len,
                                        std::size_t prompt_tokens) {
-  const std::int64_t limit = options.model.max_model_len.value_or(config.max_position_embeddings);
-  const std::int64_t room = limit - static_cast<std::int64_t>(prompt_tokens);
-  if (room < options.sampling.max_tokens.value_or(1)) {
+  const std::int64_t room = max_model_len - static_cast<std::int64_t>(prompt_tokens);
+  if (room < wanted.value_or(1)) {
+    const std::string answer = wanted ? fmt::format("--max-tokens {}", *wanted) : "an answer";
     return Error{Errc::kInvalid,
-                 fmt::format("the prompt's {} tokens and --max-tokens {} exceed the context of {}",
-                             prompt_tokens, options.sampling.max_tokens.value_or(1), limit)};
+                 fmt::format("the prompt's {} tokens and {} exceed the context of {}",
+                             prompt_tokens, answer, max_model_len)};
   }
-  return static_cast<std::int32_t>(
-      std::min(options.sampling.max_tokens.value_or(kDefaultMaxTokens), room));
+  return static_cast<std::int32_t>(std::min(wanted.value_or(kDefaultMaxTokens), room));
 }
 
 double per_second(std::size_t tokens, double seconds) {
@@ -147,11 +146,13 @@ Status print_result(const CompleteOptions& options, const std::string& prompt,
   return {};
 }
 
-Status run_complete(const CompleteOptions& options) {
+Result<ExitCode> run_complete(const CompleteOptions& options) {
   std::string prompt = options.prompt;
   if (prompt == "-") {
     BITCPM_ASSIGN(prompt, read_standard_input());
   }
+  BITCPM_TRY(check_utf8(prompt, "the prompt"));
+  note_thread_warning(options.model);
   BITCPM_ASSIGN(const ModelSetup setup, load_model_setup(options.model));
   if (options.verbose) {
     for (const std::string& warning : setup.report.warnings) print_note(warning);
@@ -161,19 +162,25 @@ Status run_complete(const CompleteOptions& options) {
   request.sampling = make_sampling_params(options.sampling, setup.config.generation);
   request.sampling.logprobs = static_cast<std::int32_t>(options.logprobs.value_or(-1));
   request.stop = options.sampling.stop;
-  BITCPM_ASSIGN(request.sampling.max_tokens,
-                choose_max_tokens(options, setup.config, request.prompt.size()));
+  BITCPM_ASSIGN(
+      request.sampling.max_tokens,
+      choose_max_tokens(options.sampling.max_tokens, setup.max_model_len, request.prompt.size()));
 
   // The KV cache is made for this one request.
   BITCPM_ASSIGN(const std::unique_ptr<Engine> engine,
                 start_single_engine(setup, static_cast<std::int64_t>(request.prompt.size()) +
                                                request.sampling.max_tokens));
   InterruptGuard interrupt;  // Ctrl-C ends the answer; what there is is still reported
+  bool interrupted = false;
   const auto show = [&](std::string_view piece) {
-    return (options.json || print(piece)) && !interrupt.take();
+    interrupted = interrupt.take();
+    return (options.json || print(piece)) && !interrupted;
   };
   BITCPM_ASSIGN(const TextResult result, run_text(*engine, setup.tokenizer, request, show));
-  return print_result(options, prompt, setup, request, result);
+  BITCPM_TRY(print_result(options, prompt, setup, request, result));
+  if (!interrupted) return ExitCode::kSuccess;
+  print_note("interrupted");
+  return ExitCode::kInterrupted;
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "server/openai_json.h"
+
 namespace bitcpm {
 namespace {
 
@@ -141,6 +143,16 @@ std::string visible(std::string_view utf8) {
     }
   }
   return out;
+}
+
+Status check_utf8(std::string_view text, std::string_view what) {
+  const std::string clean = valid_utf8(text);
+  if (clean == text) return {};
+  // They part within the U+FFFD that stands for the first bad byte; the text may share its start.
+  const auto parting = std::mismatch(text.begin(), text.end(), clean.begin(), clean.end()).second;
+  auto at = static_cast<std::size_t>(parting - clean.begin());
+  while ((static_cast<unsigned char>(clean[at]) & 0xC0u) == 0x80u) --at;
+  return Error{Errc::kInvalid, fmt::format("{} is not UTF-8 at byte {}", what, at)};
 }
 
 std::string padded(std::string_view utf8, std::size_t width) {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/json.h"
+#include "base/result.h"
 
 namespace bitcpm {
 
@@ -28,6 +29,9 @@ std::string pretty_json(const json::value& value);
 
 // The text with control characters as \xNN: fit for one line of a terminal.
 std::string visible(std::string_view utf8);
+
+// Errors: kInvalid, "`what` is not UTF-8 at byte N", counted from 0.
+Status check_utf8(std::string_view text, std::string_view what);
 
 // The text cut or padded with spaces to `width` terminal columns, wide (CJK) characters counting
 // two.

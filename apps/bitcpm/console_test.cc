@@ -58,6 +58,27 @@ TEST(Console, VisibleEscapesControlCharacters) {
   EXPECT_EQ(visible("a\x1b[2J\n你"), "a\\x1b[2J\\x0a你");
 }
 
+// Protects the byte that is named: of the text itself, at the start of the first bad character,
+// even where that agrees with the replacement character's bytes.
+TEST(Console, CheckUtf8NamesTheByte) {
+  struct Case {
+    std::string_view text;
+    const char* complaint;
+  };
+  constexpr Case kCases[] = {{"", ""},
+                             {"plain 你好 🙂 \xef\xbf\xbd", ""},
+                             {"abc\xff"
+                              "def",
+                              "it is not UTF-8 at byte 3"},
+                             {"你\xe4\xbd", "it is not UTF-8 at byte 3"},
+                             {"\xef\xbf", "it is not UTF-8 at byte 0"},
+                             {"a\xc0\x80", "it is not UTF-8 at byte 1"}};
+  for (const Case& c : kCases) {
+    const Status checked = check_utf8(c.text, "it");
+    EXPECT_EQ(checked.ok() ? "" : checked.error().message, c.complaint) << visible(c.text);
+  }
+}
+
 // Protects table columns and the one-line progress bar: wide characters count two columns, and no
 // character is cut in half.
 TEST(Console, PaddedCountsColumns) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/json.h"
+#include "console.h"
 
 namespace bitcpm {
 
@@ -51,6 +52,7 @@ Result<Conversation::Turn> Conversation::fit(std::int32_t context_tokens,
 
 Result<Conversation::Turn> Conversation::ask(std::string question, std::int32_t context_tokens,
                                              std::int64_t wanted_tokens) {
+  BITCPM_TRY(check_utf8(question, "the message"));
   std::vector<Message> before = messages_;
   messages_.push_back({true, std::move(question)});
   auto turn = fit(context_tokens, wanted_tokens);

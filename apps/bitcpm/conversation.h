@@ -26,8 +26,8 @@ class Conversation {
 
   // Adds a question. Old turns are dropped until prompt and answer fit `context_tokens`; an answer
   // needs `wanted_tokens`, but no turn is dropped to make it longer than a quarter of the context.
-  // Errors: kInvalid (the question alone does not fit, or the template refuses); the question is
-  // then forgotten.
+  // Errors: kInvalid (the question is not UTF-8 or does not fit alone, or the template refuses);
+  // the question is then forgotten.
   Result<Turn> ask(std::string question, std::int32_t context_tokens, std::int64_t wanted_tokens);
 
   // The answer to the last question; an unanswered one stays in the history as it is.

@@ -84,5 +84,21 @@ TEST(Conversation, TooLongAQuestionIsForgotten) {
   EXPECT_FALSE(contains(text.decode(turn->prompt), "word word"));
 }
 
+// Protects the rest of a piped chat from one bad line: the byte is the message's own, whatever came
+// before, and the next question is answered as if nothing had been said.
+TEST(Conversation, AQuestionThatIsNotUtf8IsForgotten) {
+  const Text text = Text::load();
+  Conversation conversation(text.tokenizer, text.chat_template, "Be brief.");
+  ASSERT_TRUE(conversation.ask("Remember me.", 512, 16).ok());
+  conversation.answered("Yes.");
+  const auto refused = conversation.ask("caf\xe9?", 512, 16);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().message, "the message is not UTF-8 at byte 3");
+  const auto turn = conversation.ask("Still?", 512, 16);
+  ASSERT_TRUE(turn.ok()) << turn.error().message;
+  EXPECT_TRUE(contains(text.decode(turn->prompt), "Remember me."));
+  EXPECT_FALSE(contains(text.decode(turn->prompt), "caf"));
+}
+
 }  // namespace
 }  // namespace bitcpm

@@ -136,25 +136,25 @@ std::string totals_text(const ModelConfig& config, const ModelReport& report) {
   return text;
 }
 
-Status run_inspect(const InspectOptions& options) {
+Result<ExitCode> run_inspect(const InspectOptions& options) {
   BITCPM_ASSIGN(ModelFiles files, open_model_files(options.model));
-  BITCPM_ASSIGN(const ModelConfig config, read_model_config(files));
+  BITCPM_ASSIGN(const ModelConfig config, naming_model(files, read_model_config(files)));
+  note_thread_warning(options.model);
   ThreadPool pool(thread_count(options.model));
   ModelReport report;
   {
     Progress progress("reading");  // wiped before anything is printed
-    BITCPM_ASSIGN(
-        report, inspect_weights(files, config, pool,
-                                [&](std::size_t done, std::size_t total, std::string_view tensor) {
-                                  progress.update(done, total, tensor);
-                                }));
+    const auto show = [&](std::size_t done, std::size_t total, std::string_view tensor) {
+      progress.update(done, total, tensor);
+    };
+    BITCPM_ASSIGN(report, naming_model(files, inspect_weights(files, config, pool, show)));
   }
   const std::string& name = files.display_name();
   const bool printed = print(options.json ? report_json(name, config, report)
                                           : config_text(name, config) + tensor_table(report) +
                                                 totals_text(config, report));
   if (!printed) return Error{Errc::kIo, "standard output cannot be written"};
-  return {};
+  return ExitCode::kSuccess;
 }
 
 }  // namespace

@@ -27,6 +27,12 @@ InterruptGuard::InterruptGuard() {
 
 InterruptGuard::~InterruptGuard() { set_handler(SIG_DFL); }
 
-bool InterruptGuard::take() { return interrupted.exchange(false); }
+bool InterruptGuard::take() {
+  const bool now = interrupted.exchange(false);
+  taken_ = taken_ || now;
+  return now;
+}
+
+bool InterruptGuard::came() const { return taken_ || interrupted; }
 
 }  // namespace bitcpm

@@ -13,6 +13,12 @@ class InterruptGuard {
 
   // Whether Ctrl-C came since the last call.
   bool take();
+
+  // Whether it came at all.
+  bool came() const;
+
+ private:
+  bool taken_ = false;
 };
 
 }  // namespace bitcpm

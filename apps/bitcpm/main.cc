@@ -12,12 +12,11 @@
 
 namespace {
 
-constexpr int kRuntimeFailure = 1;
-constexpr int kUsageError = 2;
+using bitcpm::ExitCode;
 
-int report(int exit_code, const std::string& message) {
+int report(ExitCode exit_code, const std::string& message) {
   bitcpm::print_note("error: " + message);
-  return exit_code;
+  return static_cast<int>(exit_code);
 }
 
 // CLI11 would only say that some command is missing.
@@ -38,8 +37,13 @@ std::string describe(const CLI::App& app, const CLI::ParseError& error) {
 
 int run(int argc, char** argv) {
   CLI::App app("Runs BitCPM and MiniCPM4 language models with ternary weights.", "bitcpm");
-  app.footer("bitcpm COMMAND --help tells more. Exit codes: 0 success, 1 failure, 2 wrong usage.");
+  app.footer(
+      "bitcpm COMMAND --help tells more. Exit codes: 0 success, 1 failure, 2 wrong usage,\n"
+      "130 interrupted by Ctrl-C.");
   app.require_subcommand(1);
+  app.set_version_flag("--version", bitcpm::version_text);
+  // As Python's argparse, and so vLLM, has it. Every command inherits this.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const bitcpm::Command commands[] = {
       bitcpm::make_serve_command(app), bitcpm::make_complete_command(app),
       bitcpm::make_chat_command(app),  bitcpm::make_inspect_command(app),
@@ -49,22 +53,23 @@ int run(int argc, char** argv) {
     std::vector<std::string> arguments(argv + 1, argv + argc);
     bitcpm::normalise_arguments(arguments);
     if (const std::string unknown = unknown_command(app, arguments); !unknown.empty()) {
-      return report(kUsageError, unknown);
+      return report(ExitCode::kUsage, unknown);
     }
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 wants so
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    return report(kUsageError, describe(app, error));
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return report(ExitCode::kUsage, describe(app, error));
   }
   for (const bitcpm::Command& command : commands) {
     if (!command.app->parsed()) continue;
     if (const std::string wrong = command.usage_error(); !wrong.empty()) {
-      return report(kUsageError, wrong);
+      return report(ExitCode::kUsage, wrong);
     }
-    const bitcpm::Status status = command.run();
-    if (!status.ok()) return report(kRuntimeFailure, status.error().message);
+    const bitcpm::Result<ExitCode> ended = command.run();
+    if (!ended.ok()) return report(ExitCode::kFailure, ended.error().message);
+    return static_cast<int>(*ended);
   }
-  return 0;
+  return static_cast<int>(ExitCode::kSuccess);
 }
 
 }  // namespace
@@ -74,8 +79,8 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const std::bad_alloc&) {
-    return report(kRuntimeFailure, "out of memory");
+    return report(ExitCode::kFailure, "out of memory");
   } catch (const std::exception& error) {
-    return report(kRuntimeFailure, error.what());
+    return report(ExitCode::kFailure, error.what());
   }
 }

@@ -13,9 +13,25 @@ namespace {
 
 constexpr std::size_t kDefaultKvLimit = std::size_t{4} << 30;
 
-Result<std::int32_t> choose_length(const ModelConfig& config, const MemoryRequest& request) {
+// Bytes the KV cache may take. The operating system would promise more than there is and kill the
+// process once the cache fills, so that a size asked for is checked now.
+Result<std::size_t> choose_budget(const MemoryRequest& request) {
+  if (!request.kv_cache_bytes) return std::min(kDefaultKvLimit, request.usable_bytes / 4);
+  const auto wanted = static_cast<std::size_t>(*request.kv_cache_bytes);
+  if (wanted > request.usable_bytes) {
+    return Error{Errc::kExhausted,
+                 fmt::format("--kv-cache-memory-bytes {} ({}) is more than the usable memory, {}",
+                             wanted, human_bytes(wanted), human_bytes(request.usable_bytes))};
+  }
+  return wanted;
+}
+
+}  // namespace
+
+Result<std::int32_t> choose_max_model_len(const ModelConfig& config,
+                                          std::optional<std::int64_t> wanted) {
   const std::int64_t limit = config.max_position_embeddings;
-  const std::int64_t length = request.max_model_len.value_or(limit);
+  const std::int64_t length = wanted.value_or(limit);
   if (length > limit) {
     return Error{
         Errc::kInvalid,
@@ -25,18 +41,14 @@ Result<std::int32_t> choose_length(const ModelConfig& config, const MemoryReques
   return static_cast<std::int32_t>(length);
 }
 
-}  // namespace
-
 Result<MemoryPlan> plan_memory(const ModelConfig& config, const MemoryRequest& request) {
   BITCPM_CHECK(request.kv_bytes_per_token > 0 && request.kv_block_tokens > 0);
-  BITCPM_ASSIGN(const std::int32_t length, choose_length(config, request));
+  BITCPM_ASSIGN(const std::int32_t length, choose_max_model_len(config, request.max_model_len));
+  BITCPM_ASSIGN(const std::size_t budget, choose_budget(request));
   const auto block_tokens = static_cast<std::size_t>(request.kv_block_tokens);
   const std::size_t block_bytes = block_tokens * request.kv_bytes_per_token;
   const std::size_t blocks_per_request =
       (static_cast<std::size_t>(length) + block_tokens - 1) / block_tokens;
-  const std::size_t budget = request.kv_cache_bytes
-                                 ? static_cast<std::size_t>(*request.kv_cache_bytes)
-                                 : std::min(kDefaultKvLimit, request.usable_bytes / 4);
 
   // Both factors are int32, so the product fits.
   const std::size_t useful_blocks =

@@ -24,10 +24,15 @@ struct MemoryPlan {
   std::int64_t kv_tokens = 0;
 };
 
+// `wanted`, or the model's max_position_embeddings if absent. Errors: kInvalid (longer than that).
+Result<std::int32_t> choose_max_model_len(const ModelConfig& config,
+                                          std::optional<std::int64_t> wanted);
+
 // How long a request may be and how much KV cache there is: by default min(4 GiB, a quarter of the
 // usable memory), and never more than max_num_seqs requests of full length could fill.
-// Errors: kInvalid (longer than the model's positions), kExhausted (not even one request of full
-// length fits; the message says which --max-model-len does).
+// Errors: kInvalid (longer than the model's positions), kExhausted (kv_cache_bytes exceeds
+// usable_bytes, or not even one request of full length fits; the message says which
+// --max-model-len does).
 Result<MemoryPlan> plan_memory(const ModelConfig& config, const MemoryRequest& request);
 
 }  // namespace bitcpm

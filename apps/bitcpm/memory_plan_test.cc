@@ -26,6 +26,9 @@ TEST(PlanMemory, Table) {
       {"bytes as asked for, whole blocks", 64, 100 * 1024, 64, kMiB, 96, ""},
       {"longer than the model", 4097, {}, 1, 1024 * kMiB, 0, "--max-model-len 4097 is more than"},
       {"no room, with advice", {}, {}, 1, 4 * kMiB, 0, "--max-model-len 1024 would fit"},
+      {"as many bytes as there are", 64, kMiB, 64, kMiB, 1024, ""},
+      {"more bytes than there are", 64, 3 * kMiB, 1, kMiB, 0,
+       "--kv-cache-memory-bytes 3145728 (3.1 MB) is more than the usable memory, 1.0 MB"},
       {"no room for one block", {}, 1000, 1, 1024 * kMiB, 0, "may take 1.0 kB"},
   };
   ModelConfig config;

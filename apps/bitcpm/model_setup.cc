@@ -1,5 +1,7 @@
 #include "model_setup.h"
 
+#include <fmt/format.h>
+
 #include <cstdlib>
 #include <string_view>
 #include <utility>
@@ -23,11 +25,19 @@ Result<std::string_view> optional_text(ModelFiles& files, std::string_view name)
   return files.open_text(name);
 }
 
+Result<Tokenizer> load_tokenizer(ModelFiles& files, std::string_view tokenizer_config) {
+  BITCPM_ASSIGN(const std::string_view tokenizer_json, files.open_text("tokenizer.json"));
+  auto tokenizer = Tokenizer::load(tokenizer_json, tokenizer_config);
+  if (!tokenizer.ok()) return std::move(tokenizer).error().within("tokenizer.json");
+  return tokenizer;
+}
+
 Result<ChatTemplate> load_chat_template(ModelFiles& files, std::string_view tokenizer_config,
                                         const std::string& template_file) {
   if (template_file.empty()) {
-    BITCPM_ASSIGN(const std::string_view jinja, optional_text(files, "chat_template.jinja"));
-    return ChatTemplate::load(tokenizer_config, jinja);
+    auto jinja = naming_model(files, optional_text(files, "chat_template.jinja"));
+    if (!jinja.ok()) return std::move(jinja).error();
+    return naming_model(files, ChatTemplate::load(tokenizer_config, *jinja));
   }
   BITCPM_ASSIGN(const MmapFile file, MmapFile::open(template_file));
   const std::span<const std::byte> bytes = file.bytes();
@@ -50,8 +60,13 @@ Result<std::unique_ptr<Backend>> make_backend(const ModelOptions& options) {
 }  // namespace
 
 void add_model_argument(CLI::App& app, ModelOptions& options) {
+  // An empty one is a shell variable that is not set, not the wish for the default.
+  const auto check = [](const std::string& model) -> std::string {
+    return model.empty() ? "is empty; leave it out for the built-in model" : "";
+  };
   app.add_option("MODEL,--model", options.model,
                  "Directory of a Hugging Face checkpoint (default: the built-in bitcpm-tiny)")
+      ->check(check)
       ->type_name("DIR");
 }
 
@@ -76,13 +91,24 @@ void add_running_options(CLI::App& app, ModelOptions& options) {
             {"fp8_inc", kOnlyFloat32},
             {"int8", kOnlyFloat32}},
            "Element type of the KV cache (default: auto, which is float32)");
-  add_count(app, "--max-model-len", options.max_model_len, 1, kMaxPositions,
+  add_count(app, "--max-model-len", options.max_model_len, 2, kMaxPositions,
             "Prompt and generated tokens of one request: 2048, 2k = 2000, 2K = 2048 "
             "(default: the model's max_position_embeddings)");
 }
 
 int thread_count(const ModelOptions& options) {
   return options.threads ? static_cast<int>(*options.threads) : usable_cpus();
+}
+
+std::string thread_warning(const ModelOptions& options, int cpus) {
+  if (thread_count(options) <= cpus) return {};
+  return fmt::format("--threads {} is more than the {} CPUs that this process may use",
+                     thread_count(options), cpus);
+}
+
+void note_thread_warning(const ModelOptions& options) {
+  const std::string warning = thread_warning(options, usable_cpus());
+  if (!warning.empty()) print_note("warning: " + warning);
 }
 
 Result<ModelFiles> open_model_files(const ModelOptions& options) {
@@ -92,28 +118,27 @@ Result<ModelFiles> open_model_files(const ModelOptions& options) {
 
 Result<ModelSetup> load_model_setup(const ModelOptions& options) {
   BITCPM_ASSIGN(ModelFiles files, open_model_files(options));
-  BITCPM_ASSIGN(ModelConfig config, read_model_config(files));
-  BITCPM_ASSIGN(const std::string_view tokenizer_json, files.open_text("tokenizer.json"));
+  BITCPM_ASSIGN(ModelConfig config, naming_model(files, read_model_config(files)));
+  BITCPM_ASSIGN(const std::int32_t max_model_len,
+                choose_max_model_len(config, options.max_model_len));
   BITCPM_ASSIGN(const std::string_view tokenizer_config,
-                optional_text(files, "tokenizer_config.json"));
-  auto tokenizer = Tokenizer::load(tokenizer_json, tokenizer_config);
-  if (!tokenizer.ok()) return std::move(tokenizer).error().within("tokenizer.json");
-  auto chat_template = load_chat_template(files, tokenizer_config, options.chat_template_file);
-  if (!chat_template.ok()) return std::move(chat_template).error().within("chat template");
+                naming_model(files, optional_text(files, "tokenizer_config.json")));
+  BITCPM_ASSIGN(Tokenizer tokenizer, naming_model(files, load_tokenizer(files, tokenizer_config)));
+  BITCPM_ASSIGN(ChatTemplate chat_template,
+                load_chat_template(files, tokenizer_config, options.chat_template_file));
   BITCPM_ASSIGN(std::unique_ptr<Backend> backend, make_backend(options));
 
   Progress progress("loading");
-  BITCPM_ASSIGN(LoadedModel loaded,
-                load_model(files, config, *backend,
-                           [&](std::size_t done, std::size_t total, std::string_view tensor) {
-                             progress.update(done, total, tensor);
-                           }));
-  return ModelSetup{files.display_name(),      std::move(config),  std::move(*tokenizer),
-                    std::move(*chat_template), std::move(backend), std::move(loaded.model),
-                    std::move(loaded.report)};
+  const auto show = [&](std::size_t done, std::size_t total, std::string_view tensor) {
+    progress.update(done, total, tensor);
+  };
+  BITCPM_ASSIGN(LoadedModel loaded, naming_model(files, load_model(files, config, *backend, show)));
+  return ModelSetup{files.display_name(),    std::move(config),        max_model_len,
+                    std::move(tokenizer),    std::move(chat_template), std::move(backend),
+                    std::move(loaded.model), std::move(loaded.report)};
 }
 
-Result<MemoryPlan> plan_model_memory(const ModelSetup& setup, OptionalCount max_model_len,
+Result<MemoryPlan> plan_model_memory(const ModelSetup& setup, std::int64_t max_model_len,
                                      OptionalCount kv_cache_bytes, std::int32_t max_num_seqs) {
   MemoryRequest request;
   request.max_model_len = max_model_len;

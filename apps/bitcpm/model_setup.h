@@ -3,9 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "backend/backend.h"
 #include "base/result.h"
+#include "console.h"
 #include "engine/engine.h"
 #include "io/model_config.h"
 #include "io/model_files.h"
@@ -35,13 +37,27 @@ void add_running_options(CLI::App& app, ModelOptions& options);  // all that run
 // What --threads asks for; by default every CPU this process may use.
 int thread_count(const ModelOptions& options);
 
+// What to tell a user whose --threads is more than `cpus`; else empty.
+std::string thread_warning(const ModelOptions& options, int cpus);
+
+// The same on standard error, for this process.
+void note_thread_warning(const ModelOptions& options);
+
 // The checkpoint's files. Errors: those of ModelFiles::open_directory.
 Result<ModelFiles> open_model_files(const ModelOptions& options);
+
+// An error about what these files hold names their directory too.
+template <class T>
+Result<T> naming_model(const ModelFiles& files, Result<T> result) {
+  if (result.ok()) return result;
+  return std::move(result).error().within(visible(files.display_name()));
+}
 
 // Everything one loaded checkpoint consists of; immutable but for the backend's memory.
 struct ModelSetup {
   std::string name;  // as given, or the embedded model's
   ModelConfig config;
+  std::int32_t max_model_len;  // --max-model-len or what the model allows
   Tokenizer tokenizer;
   ChatTemplate chat_template;
   std::unique_ptr<Backend> backend;  // before the model, which refers to it
@@ -50,7 +66,8 @@ struct ModelSetup {
 };
 
 // Opens, parses and loads, with a progress bar; the files are closed again. The environment
-// variable BITCPM_ISA forces the CPU level. Errors: of whatever fails, naming the file.
+// variable BITCPM_ISA forces the CPU level. Errors: of whatever fails, naming directory and
+// file; kInvalid before anything is loaded if --max-model-len is more than the model allows.
 Result<ModelSetup> load_model_setup(const ModelOptions& options);
 
 // The engine for one request at a time, of at most `max_model_len` tokens.
@@ -58,7 +75,7 @@ Result<std::unique_ptr<Engine>> start_single_engine(const ModelSetup& setup,
                                                     std::int64_t max_model_len);
 
 // plan_memory() for this model on this machine, now.
-Result<MemoryPlan> plan_model_memory(const ModelSetup& setup, OptionalCount max_model_len,
+Result<MemoryPlan> plan_model_memory(const ModelSetup& setup, std::int64_t max_model_len,
                                      OptionalCount kv_cache_bytes, std::int32_t max_num_seqs);
 
 }  // namespace bitcpm

@@ -116,6 +116,33 @@ TEST(AddReal, StoresAndBounds) {
   }
 }
 
+// Protects command lines put together by scripts: of a repeated flag the last value holds, and an
+// earlier one that is wrong is still an error.
+TEST(OptionValues, TheLastValueHolds) {
+  struct Values {
+    CLI::App app;
+    OptionalCount count;
+    std::optional<float> real;
+    std::string word;
+    Values() {
+      app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+      add_count(app, "--count", count, 1, 10, "");
+      add_real(app, "--real", real, 0, 1, "");
+      add_word(app, "--word", word, {"a", "b"}, {}, "");
+    }
+  };
+  Values values;
+  ASSERT_EQ(parse_error(values.app, {"--count", "5", "--real", "1", "--word", "a", "--count", "3",
+                                     "--real=0.5", "--word", "b"}),
+            "");
+  EXPECT_EQ(values.count, 3);
+  EXPECT_EQ(values.real, 0.5f);
+  EXPECT_EQ(values.word, "b");
+  Values wrong;
+  EXPECT_NE(parse_error(wrong.app, {"--count", "11", "--count", "3"}).find("more than 10"),
+            std::string::npos);
+}
+
 // Protects the promise that a value we cannot honour is refused with its reason.
 TEST(AddWord, ExplainsWhatItRefuses) {
   CLI::App app;

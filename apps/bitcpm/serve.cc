@@ -8,6 +8,7 @@
 #include <string>
 #include <system_error>
 
+#include "address_check.h"
 #include "base/cpu_budget.h"
 #include "base/log.h"
 #include "commands.h"
@@ -38,17 +39,25 @@ EngineConfig engine_config(const ServeOptions& options, const MemoryPlan& plan) 
   return config;
 }
 
+std::uint16_t port_of(const ServeOptions& options) {
+  return static_cast<std::uint16_t>(options.port.value_or(ServerConfig().port));
+}
+
+GenerationDefaults generation_defaults(const ServeOptions& options, const ModelSetup& setup) {
+  return options.generation_config == "auto" ? setup.config.generation : GenerationDefaults{};
+}
+
 ServerConfig server_config(const ServeOptions& options, const ModelSetup& setup) {
   ServerConfig config;
   config.host = options.host;
-  config.port = static_cast<std::uint16_t>(options.port.value_or(config.port));
+  config.port = port_of(options);
   config.numerics = options.model.numerics;
   config.served_model_names = options.served_model_names;
   if (config.served_model_names.empty()) {
     config.served_model_names = {setup.name};
     if (options.model.model.empty()) config.served_model_names.emplace_back(kDocumentationName);
   }
-  if (options.generation_config == "auto") config.generation = setup.config.generation;
+  config.generation = generation_defaults(options, setup);
   return config;
 }
 
@@ -143,32 +152,55 @@ void print_address(const ServerConfig& config, std::uint16_t port) {
                     address, shell_quoted(json::serialize(body))));
 }
 
-Status run_serve(const CLI::App& app, const ServeOptions& options) {
-  BITCPM_ASSIGN(const ModelSetup setup, load_model_setup(options.model));
-  const std::int32_t max_num_seqs = engine_config(options, {}).max_num_seqs;
-  BITCPM_ASSIGN(const MemoryPlan plan, plan_model_memory(setup, options.model.max_model_len,
-                                                         options.kv_cache_bytes, max_num_seqs));
-  const EngineConfig config = engine_config(options, plan);
-  const ServerConfig server = server_config(options, setup);
+// What runs, in a dozen lines: nothing is logged that may still fail to run.
+Status log_start(const CLI::App& app, const ServeOptions& options, const ModelSetup& setup,
+                 const EngineConfig& config, const MemoryPlan& plan) {
   log_model(setup);
   log_info(fmt::format("numerics {}: lossless weights, f32 activations, f32 KV cache; {}",
                        options.model.numerics, setup.backend->description()));
+  if (const std::string warning = thread_warning(options.model, usable_cpus()); !warning.empty()) {
+    log_warning(warning);
+  }
   BITCPM_TRY(log_memory(setup, config, plan));
-  log_info("sampling defaults: " + describe_generation(server.generation) +
+  const GenerationDefaults defaults = generation_defaults(options, setup);
+  log_info("sampling defaults: " + describe_generation(defaults) +
            (setup.chat_template.is_built_in() ? "; chat template: built-in ChatML" : ""));
   if (const auto ignored = ignored_flags(app); !ignored.empty()) {
     log_info(fmt::format("accepted without effect: {}", fmt::join(ignored, " ")));
   }
+  return {};
+}
+
+Result<ExitCode> run_serve(const CLI::App& app, const ServeOptions& options) {
+  BITCPM_TRY(check_address(options.host, port_of(options)));
+  BITCPM_ASSIGN(const ModelSetup setup, load_model_setup(options.model));
+  const std::int32_t max_num_seqs = engine_config(options, {}).max_num_seqs;
+  BITCPM_ASSIGN(const MemoryPlan plan, plan_model_memory(setup, setup.max_model_len,
+                                                         options.kv_cache_bytes, max_num_seqs));
+  const EngineConfig config = engine_config(options, plan);
+  const ServerConfig server = server_config(options, setup);
   BITCPM_ASSIGN(const std::unique_ptr<Engine> engine, Engine::start(*setup.model, config));
+  BITCPM_TRY(log_start(app, options, setup, config, plan));
   BITCPM_ASSIGN(const std::unique_ptr<HttpServer> http,
                 HttpServer::start(server, *engine, setup.tokenizer, setup.chat_template));
   print_address(server, http->port());
   http->wait();
   log_info("stopped");
-  return {};
+  return ExitCode::kSuccess;
+}
+
+// The engine's own condition, in terms of the flags.
+std::string step_size_error(const ServeOptions& options) {
+  const EngineConfig config = engine_config(options, {});
+  if (config.max_num_batched_tokens >= config.max_num_seqs) return {};
+  const auto given = [](OptionalCount count) { return count ? "" : " (the default)"; };
+  return fmt::format("--max-num-batched-tokens {}{} is less than --max-num-seqs {}{}",
+                     config.max_num_batched_tokens, given(options.max_num_batched_tokens),
+                     config.max_num_seqs, given(options.max_num_seqs));
 }
 
 std::string serve_usage_error(const ServeOptions& options) {
+  if (std::string wrong = step_size_error(options); !wrong.empty()) return wrong;
   if (options.tokenizer.empty()) return {};
   std::error_code ignored;
   if (!options.model.model.empty() &&

@@ -1,6 +1,7 @@
 #include "serve_flags.h"
 
 #include <gtest/gtest.h>
+#include "commands.h"
 
 #include <algorithm>
 #include <sstream>
@@ -79,7 +80,7 @@ TEST(ServeFlags, RefusesWhatItCannotHonour) {
       {"--kv-cache-dtype fp8", "float32 only"},
       {"--kv-cache-dtype bfloat16", "float32 only"},
       {"--numerics fast", "not implemented yet"},
-      {"--max-model-len 0", "--max-model-len"},
+      {"--max-model-len 1", "less than 2"},
       {"--max-model-len 1.5K", "lower-case"},
       {"--port 65536", "--port"},
       {"--api-key secret", "--api-key"},
@@ -90,6 +91,40 @@ TEST(ServeFlags, RefusesWhatItCannotHonour) {
     const std::string error = parse(c.line).error;
     EXPECT_NE(error.find(c.named), std::string::npos) << c.line << ": " << error;
   }
+}
+
+// Protects the start-up: what the engine would refuse once the model is loaded is told at once, in
+// terms of the flags, defaults included.
+TEST(ServeFlags, StepsHoldEverySequence) {
+  struct Case {
+    std::vector<std::string> flags;  // last one first
+    const char* complaint;
+  };
+  const Case kCases[] = {
+      {{}, ""},
+      {{"8", "--max-num-seqs", "8", "--max-num-batched-tokens"}, ""},
+      {{"8", "--max-num-seqs", "4", "--max-num-batched-tokens"},
+       "--max-num-batched-tokens 4 is less than --max-num-seqs 8"},
+      {{"1000", "--max-num-seqs"},
+       "--max-num-batched-tokens 512 (the default) is less than --max-num-seqs 1000"},
+  };
+  for (const Case& c : kCases) {
+    CLI::App root;
+    const Command serve = make_serve_command(root);
+    std::vector<std::string> arguments = c.flags;
+    arguments.emplace_back("serve");
+    ASSERT_NO_THROW(root.parse(arguments)) << c.complaint;
+    EXPECT_EQ(serve.usage_error(), c.complaint);
+  }
+}
+
+// Protects speed from a thread count that the machine does not have: said, with both numbers.
+TEST(ServeFlags, WarnsOfMoreThreadsThanCpus) {
+  const ModelOptions three = parse("--threads 3").options.model;
+  EXPECT_EQ(thread_warning(three, 3), "");
+  const std::string warning = thread_warning(three, 2);
+  EXPECT_NE(warning.find("--threads 3"), std::string::npos) << warning;
+  EXPECT_NE(warning.find("2 CPUs"), std::string::npos) << warning;
 }
 
 // Protects text arguments of the other commands: only `serve` has vLLM's spellings.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -42,6 +43,32 @@ std::int64_t group_value(const std::string& group_size) {
   if (group_size == "none") return kSyntheticPlain;
   return std::stoll(group_size);  // one of the words the flag allows
 }
+
+// What a run made. Unless it is kept, all of it goes away again, so that the same command can be
+// run once more.
+class NewCheckpoint {
+ public:
+  NewCheckpoint(fs::path folder, bool folder_is_new)
+      : folder_(std::move(folder)), folder_is_new_(folder_is_new) {}
+  ~NewCheckpoint() {
+    if (is_kept_) return;
+    std::error_code ignored;
+    for (const fs::path& file : files_) fs::remove(file, ignored);
+    if (folder_is_new_) fs::remove(folder_, ignored);  // fails if somebody put a file there
+  }
+  NewCheckpoint(const NewCheckpoint&) = delete;
+  NewCheckpoint& operator=(const NewCheckpoint&) = delete;
+
+  // The path of a file about to be written.
+  fs::path add(const std::string& name) { return files_.emplace_back(folder_ / name); }
+  void keep() { is_kept_ = true; }
+
+ private:
+  fs::path folder_;
+  bool folder_is_new_;
+  bool is_kept_ = false;
+  std::vector<fs::path> files_;
+};
 
 Status write_text_file(const fs::path& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
@@ -95,7 +122,7 @@ Status check_free_space(const std::string& folder, std::size_t needed) {
   return {};
 }
 
-Status write_small_files(const SyntheticShape& shape, const fs::path& folder) {
+Status write_small_files(const SyntheticShape& shape, NewCheckpoint& made) {
   ModelFiles tiny = open_embedded_model();
   BITCPM_ASSIGN(const std::string_view tokenizer, tiny.open_text("tokenizer.json"));
   BITCPM_ASSIGN(const std::string_view tokenizer_config, tiny.open_text("tokenizer_config.json"));
@@ -104,18 +131,17 @@ Status write_small_files(const SyntheticShape& shape, const fs::path& folder) {
                                kSyntheticMaxPosition));
   BITCPM_ASSIGN(const json::value config, parse_json(synthetic_config_json(shape)));
   BITCPM_ASSIGN(const json::value generation, parse_json(synthetic_generation_config_json()));
-  BITCPM_TRY(write_text_file(folder / "tokenizer.json", grown.tokenizer_json));
-  BITCPM_TRY(write_text_file(folder / "tokenizer_config.json", grown.tokenizer_config_json));
-  BITCPM_TRY(write_text_file(folder / "generation_config.json", pretty_json(generation) + "\n"));
-  return write_text_file(folder / "config.json", pretty_json(config) + "\n");
+  BITCPM_TRY(write_text_file(made.add("tokenizer.json"), grown.tokenizer_json));
+  BITCPM_TRY(write_text_file(made.add("tokenizer_config.json"), grown.tokenizer_config_json));
+  BITCPM_TRY(write_text_file(made.add("generation_config.json"), pretty_json(generation) + "\n"));
+  return write_text_file(made.add("config.json"), pretty_json(config) + "\n");
 }
 
 Status write_weights(const SynthOptions& options, const std::vector<Shard>& shards,
-                     std::size_t total_bytes) {
+                     std::size_t total_bytes, InterruptGuard& interrupt, NewCheckpoint& made) {
   const SyntheticValues values{options.seed, group_value(options.group_size)};
   ThreadPool pool(thread_count(options.model));
   Progress progress("writing");
-  InterruptGuard interrupt;  // a Ctrl-C leaves no half file
   std::size_t done = 0;
   const auto advance = [&](std::size_t bytes, std::string_view tensor) {
     done += bytes;
@@ -123,30 +149,45 @@ Status write_weights(const SynthOptions& options, const std::vector<Shard>& shar
     return !interrupt.take();
   };
   for (const Shard& shard : shards) {
+    made.add(shard.file_name);
     BITCPM_TRY(write_shard(shard, values, options.folder, pool, advance));
   }
   if (shards.size() == 1) return {};
-  return write_text_file(fs::path(options.folder) / "model.safetensors.index.json",
-                         shard_index_json(shards));
+  return write_text_file(made.add("model.safetensors.index.json"), shard_index_json(shards));
 }
 
-Status run_synth(const SynthOptions& options) {
+Status write_checkpoint(const SynthOptions& options, InterruptGuard& interrupt) {
   const SyntheticShape& shape = *find_synthetic_shape(options.like);  // the flag allows no other
   const std::vector<TensorSlot> tensors = synthetic_tensors(shape);
   std::size_t total_bytes = 0;
   for (const TensorSlot& tensor : tensors) total_bytes += tensor.bf16_bytes();
 
+  std::error_code ignored;  // prepare_folder() meets it too
+  NewCheckpoint made(options.folder, !fs::exists(options.folder, ignored));
   BITCPM_TRY(prepare_folder(options));
   BITCPM_TRY(check_free_space(options.folder, total_bytes + kOtherFilesBytes));
   const auto start = std::chrono::steady_clock::now();
-  BITCPM_TRY(write_small_files(shape, options.folder));
-  BITCPM_TRY(write_weights(options, plan_shards(tensors, kMaxShardBytes), total_bytes));
+  BITCPM_TRY(
+      write_weights(options, plan_shards(tensors, kMaxShardBytes), total_bytes, interrupt, made));
+  BITCPM_TRY(write_small_files(shape, made));
+  if (interrupt.take()) return Error{Errc::kExhausted, "interrupted"};
+  made.keep();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   print_note(fmt::format(
       "{}: random weights of {}'s shape, {} in {:.1f} s ({}/s)", options.folder, options.like,
       human_bytes(total_bytes), took.count(),
       human_bytes(static_cast<std::size_t>(static_cast<double>(total_bytes) / took.count()))));
   return {};
+}
+
+Result<ExitCode> run_synth(const SynthOptions& options) {
+  note_thread_warning(options.model);
+  InterruptGuard interrupt;  // a Ctrl-C leaves nothing behind
+  const Status written = write_checkpoint(options, interrupt);
+  if (written.ok()) return ExitCode::kSuccess;
+  if (!interrupt.came()) return written.error();
+  print_note("interrupted");
+  return ExitCode::kInterrupted;
 }
 
 }  // namespace

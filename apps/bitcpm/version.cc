@@ -39,26 +39,35 @@ Levels find_levels() {
   return levels;
 }
 
-Status run_version(bool as_json) {
-  const auto [built_in, runnable] = find_levels();
-  const std::string best = runnable.empty() ? "none" : runnable.back();
-  std::string text = fmt::format(
-      "bitcpm {}\ncompiler {}\nCPU levels built in: {}; this CPU runs {} (auto: {})\n",
-      BITCPM_VERSION, kCompiler, fmt::join(built_in, ", "), fmt::join(runnable, ", "), best);
-  if (as_json) {
-    text = pretty_json(
-               json::object{{"version", BITCPM_VERSION},
-                            {"compiler", kCompiler},
-                            {"cpu_levels_built_in", json::array(built_in.begin(), built_in.end())},
-                            {"cpu_levels", json::array(runnable.begin(), runnable.end())},
-                            {"cpu_level", best}}) +
-           "\n";
+std::string best_of(const Levels& levels) {
+  return levels.runnable.empty() ? "none" : levels.runnable.back();
+}
+
+std::string version_json() {
+  const Levels levels = find_levels();
+  return pretty_json(json::object{
+      {"version", BITCPM_VERSION},
+      {"compiler", kCompiler},
+      {"cpu_levels_built_in", json::array(levels.built_in.begin(), levels.built_in.end())},
+      {"cpu_levels", json::array(levels.runnable.begin(), levels.runnable.end())},
+      {"cpu_level", best_of(levels)}});
+}
+
+Result<ExitCode> run_version(bool as_json) {
+  if (!print((as_json ? version_json() : version_text()) + "\n")) {
+    return Error{Errc::kIo, "standard output cannot be written"};
   }
-  if (!print(text)) return Error{Errc::kIo, "standard output cannot be written"};
-  return {};
+  return ExitCode::kSuccess;
 }
 
 }  // namespace
+
+std::string version_text() {
+  const Levels levels = find_levels();
+  return fmt::format("bitcpm {}\ncompiler {}\nCPU levels built in: {}; this CPU runs {} (auto: {})",
+                     BITCPM_VERSION, kCompiler, fmt::join(levels.built_in, ", "),
+                     fmt::join(levels.runnable, ", "), best_of(levels));
+}
 
 Command make_version_command(CLI::App& root) {
   auto as_json = std::make_shared<bool>(false);  // lives as long as its flag and run

@@ -27,8 +27,8 @@ TEST(ThreadPool, CoversEveryItemOnce) {
 }
 
 // Protects: a loop does not wait for members that never got a CPU: with far more threads than CPUs,
-// short loops stay short. The bound is a hundred times what it takes, and a tenth of what waiting for
-// every member of such a team takes.
+// short loops stay short. The bound is a hundred times what it takes, and a tenth of what waiting
+// for every member of such a team takes.
 TEST(ThreadPool, DoesNotWaitForIdleMembers) {
   ThreadPool pool(64);
   std::atomic<std::size_t> sum{0};

@@ -122,7 +122,8 @@ void read_refused(FieldReader& fields) {
 
 }  // namespace
 
-std::string read_template_context(FieldReader& fields, std::string& response_role) {
+TemplateContext read_template_context(FieldReader& fields) {
+  TemplateContext result;
   json::object context;
   if (const json::value* value = fields.find("chat_template_kwargs")) {
     if (const json::object* kwargs = value->if_object()) {
@@ -134,12 +135,16 @@ std::string read_template_context(FieldReader& fields, std::string& response_rol
   const bool add_generation_prompt = fields.flag("add_generation_prompt", true);
   json::array messages = read_messages(fields);
   if (fields.failed()) return {};
-  response_role = add_generation_prompt
-                      ? "assistant"
-                      : std::string(messages.back().as_object().at("role").as_string());
+  for (const json::value& message : messages) {
+    result.text_bytes += message.at("content").as_string().size();
+  }
+  result.response_role = add_generation_prompt
+                             ? "assistant"
+                             : std::string(messages.back().as_object().at("role").as_string());
   context["messages"] = std::move(messages);
   context["add_generation_prompt"] = add_generation_prompt;
-  return json::serialize(context);
+  result.json = json::serialize(context);
+  return result;
 }
 
 Parsed<ChatRequest> read_chat_request(FieldReader& fields, const RequestLimits& limits) {
@@ -147,7 +152,7 @@ Parsed<ChatRequest> read_chat_request(FieldReader& fields, const RequestLimits& 
   request.options = read_generation_options(fields, limits);
   read_refused(fields);
   read_logprobs(fields, limits, request);
-  request.template_context = read_template_context(fields, request.response_role);
+  request.context = read_template_context(fields);
   if (request.options.max_tokens == 0) {
     fields.fail("'max_tokens' must be at least 1", "max_tokens");
   }

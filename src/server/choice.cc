@@ -96,11 +96,10 @@ void Choice::finish(const EngineEvent& event, ChoiceDelta& delta) {
     case FinishReason::kLength:
       delta.finish_reason = "length";
       break;
-    case FinishReason::kCancelled:
-      delta.finish_reason = "abort";
-      break;
+    case FinishReason::kCancelled:  // no answer: Generation makes it an error
+      return;
   }
-  if (request_.echo_only && *event.finish != FinishReason::kCancelled) {
+  if (request_.echo_only) {
     delta.finish_reason = "length";
     delta.stop_reason = {};
   }

@@ -30,7 +30,7 @@ struct ChoiceDelta {
   std::vector<TokenId> token_ids;              // generated ones
   std::vector<TokenRow> rows;                  // only if the request asked for logprobs
   std::vector<TokenLogprobs> prompt_logprobs;  // entry i is of prompt token i + 1
-  std::string_view finish_reason;              // "stop", "length", "abort"; empty: goes on
+  std::string_view finish_reason;              // "stop", "length"; empty: goes on
   StopReason stop_reason;
 
   void merge(ChoiceDelta&& later);

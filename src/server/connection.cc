@@ -1,6 +1,7 @@
 #include "server/connection.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -17,6 +18,7 @@
 
 #include "base/log.h"
 #include "server/disconnect_watch.h"
+#include "server/request_body.h"
 #include "server/sse.h"
 #include "server/tokenize_api.h"
 
@@ -32,6 +34,7 @@ constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 constexpr std::uint32_t kMaxHeaderBytes = 16 << 10;
 constexpr std::size_t kReadBufferBytes = 64 << 10;  // holds a whole header; bodies pass through
 constexpr std::size_t kMaxDrainedBytes = 8 << 20;
+constexpr std::size_t kTrimmedBodyBytes = 256 << 10;  // what a smaller one leaves is reused anyway
 
 std::string http_date() {
   const std::time_t now = std::time(nullptr);
@@ -48,7 +51,14 @@ bool is_json(std::string_view content_type) {
          (type.size() > 5 && beast::iequals(type.substr(type.size() - 5), "+json"));
 }
 
-ApiError stopping_error() { return unavailable("the server is stopping"); }
+// glibc keeps what the JSON and the tokens of a large body took, in the arena of each worker.
+void give_memory_back() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
+ApiError stopping_error() { return unavailable("the server is shutting down"); }
 
 }  // namespace
 
@@ -61,7 +71,7 @@ Connection::Connection(asio::ip::tcp::socket socket, ServerContext& context,
 Connection::~Connection() { context_.connections.erase(this); }
 
 void Connection::stop() {
-  if (generation_ != nullptr) generation_->cancel();
+  if (generation_ != nullptr) generation_->interrupt();
   if (waiting_for_client_) stream_.cancel();
 }
 
@@ -152,6 +162,14 @@ asio::awaitable<bool> Connection::dispatch(Route route) {
     case Route::kModels:
       reply.body = models_json(context_.limits, context_.config.numerics, context_.started);
       break;
+    case Route::kModel: {
+      const std::string name = valid_utf8(model_of(request_.target()));
+      if (const std::optional<ApiError> error = check_model(name, context_.limits)) {
+        co_return co_await send(error_reply(*error));
+      }
+      reply.body = model_json(context_.limits, name, context_.config.numerics, context_.started);
+      break;
+    }
     case Route::kVersion:
       reply.body = json::serialize(json::object{{"version", BITCPM_VERSION}});
       break;
@@ -203,7 +221,9 @@ asio::awaitable<bool> Connection::generate(Route route) {
     co_return prepare(route, request_.body(), context_);
   };
   Prepared prepared = co_await asio::co_spawn(workers_.get_executor(), work, asio::use_awaitable);
+  const std::size_t body_bytes = request_.body().size();
   std::string().swap(request_.body());  // an assignment would keep the memory
+  if (body_bytes > kTrimmedBodyBytes) give_memory_back();
   if (context_.stopping) prepared = stopping_error();
   if (const auto* error = std::get_if<ApiError>(&prepared)) {
     co_return co_await send(error_reply(*error));
@@ -229,11 +249,13 @@ asio::awaitable<bool> Connection::generate(Route route) {
 
 asio::awaitable<bool> Connection::answer_whole(Generation& generation, const AnswerWriter& writer) {
   std::vector<ChoiceDelta> choices(generation.choices());
-  while (!generation.finished() && !generation.abandoned()) {
+  while (generation.running()) {
     Generation::Deltas deltas = co_await generation.next();
     for (auto& [index, delta] : deltas) choices[index].merge(std::move(delta));
   }
-  if (!generation.finished()) co_return false;
+  if (!generation.finished()) {
+    co_return !generation.abandoned() && co_await send(error_reply(stopping_error()));
+  }
   Reply reply;
   reply.body = writer.whole(choices, {generation.prompt_tokens(), generation.completion_tokens()});
   co_return co_await send(std::move(reply));
@@ -244,7 +266,7 @@ asio::awaitable<bool> Connection::answer_stream(Generation& generation, const An
   const GenerationOptions& options = request.options;
   std::vector<bool> begun(generation.choices(), false);
   if (!co_await send_stream_header()) co_return false;
-  while (!generation.finished() && !generation.abandoned()) {
+  while (generation.running()) {
     const Generation::Deltas deltas = co_await generation.next();
     std::string events;
     for (const auto& [index, delta] : deltas) {
@@ -266,9 +288,11 @@ asio::awaitable<bool> Connection::answer_stream(Generation& generation, const An
     }
     if (!events.empty() && !co_await send_stream_part(events, false)) co_return false;
   }
-  if (!generation.finished()) co_return false;
+  if (generation.abandoned() && !generation.finished()) co_return false;
   std::string last;
-  if (options.include_usage) {
+  if (!generation.finished()) {
+    last += sse_event(to_json(stopping_error()));
+  } else if (options.include_usage) {
     last +=
         sse_event(writer.usage_chunk({generation.prompt_tokens(), generation.completion_tokens()}));
   }

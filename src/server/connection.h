@@ -28,7 +28,8 @@ class Connection {
 
   boost::asio::awaitable<void> run();  // until the connection is over
 
-  // The server stops: a running generation ends, a connection waiting for its client closes.
+  // The server stops: a running generation ends in an error, a connection waiting for its client
+  // closes.
   void stop();
 
  private:

@@ -9,6 +9,9 @@ namespace bitcpm {
 
 // Watches a socket that nobody reads from for its peer's leaving (end of stream or reset), without
 // consuming a byte: a client may already have sent its next request. On the socket's thread.
+// A client that only closes its sending side (`nc -N`) counts as gone: on the wire that is the same
+// FIN as a close, and taking it for a half-close would compute answers nobody reads. vLLM's uvicorn
+// does likewise.
 class DisconnectWatch {
  public:
   // Calls `on_gone` at most once, never after the watch is destroyed. The socket may go earlier.

@@ -27,12 +27,13 @@ class FakeEngine {
 
   explicit FakeEngine(Script script) : script_(std::move(script)), thread_([this] { run(); }) {}
   ~FakeEngine() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
+    stop();
     thread_.join();
+  }
+  void stop() {  // ends what runs as cancelled
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
   }
 
   EnginePort port(std::int32_t max_model_len = 2048) {

@@ -36,28 +36,39 @@ std::optional<ApiError> Generation::submit() {
   const std::uint64_t seed =
       is_seeded ? static_cast<std::uint64_t>(*request_.options.seed) : random_seed();
   for (std::size_t index = 0; index < total; ++index) {
-    const PreparedPrompt& prompt = request_.prompts[index / n];
     SamplingParams params = request_.options.sampling;
     // With a seed of the client's, a prompt's draws do not depend on its place in the list.
     params.seed = seed + (is_seeded ? index % n : index);
-    Result<RequestId> id = engine_.submit(prompt.ids, std::move(params),
-                                          [mailbox = mailbox_, index](EngineEvent&& event) {
-                                            mailbox->push(index, std::move(event));
-                                          });
+    const Result<std::optional<RequestId>> id = submit(index, std::move(params));
     if (!id.ok()) {
       cancel();
       return from_error(id.error());
     }
-    choices_.push_back({Choice(tokenizer_, request_, prompt), *id});
+    choices_.push_back({Choice(tokenizer_, request_, prompt_of(index)), *id});
     ++unfinished_;
   }
   return std::nullopt;
 }
 
+Result<std::optional<RequestId>> Generation::submit(std::size_t choice, SamplingParams&& params) {
+  if (!request_.needs_engine()) {
+    EngineEvent end;
+    end.finish = FinishReason::kLength;
+    mailbox_->push(choice, std::move(end));
+    return std::optional<RequestId>();
+  }
+  Result<RequestId> id = engine_.submit(prompt_of(choice).ids, std::move(params),
+                                        [mailbox = mailbox_, choice](EngineEvent&& event) {
+                                          mailbox->push(choice, std::move(event));
+                                        });
+  if (!id.ok()) return std::move(id).error();
+  return std::optional<RequestId>(*id);
+}
+
 asio::awaitable<Generation::Deltas> Generation::next() {
   while (true) {
     Deltas deltas = digest();
-    if (!deltas.empty() || finished() || abandoned_) co_return deltas;
+    if (!deltas.empty() || !running()) co_return deltas;
     co_await wake_.async_wait(asio::as_tuple(asio::use_awaitable));
   }
 }
@@ -67,11 +78,15 @@ Generation::Deltas Generation::digest() {
   for (auto& [index, event] : mailbox_->take()) {
     Running& running = choices_[index];
     if (running.choice.finished()) continue;
+    if (event.finish == FinishReason::kCancelled) {
+      interrupted_ = true;
+      continue;
+    }
     const bool engine_is_done = event.finish.has_value();
     deltas.emplace_back(index, running.choice.accept(std::move(event)));
     if (!running.choice.finished()) continue;
     --unfinished_;
-    if (!engine_is_done) engine_.cancel(running.id);  // a stop string
+    if (!engine_is_done) engine_.cancel(*running.id);  // a stop string
   }
   return deltas;
 }
@@ -81,9 +96,15 @@ void Generation::abandon() {
   wake_.cancel();
 }
 
+void Generation::interrupt() {
+  interrupted_ = true;
+  cancel();
+  wake_.cancel();
+}
+
 void Generation::cancel() {
   for (const Running& running : choices_) {
-    if (!running.choice.finished()) engine_.cancel(running.id);
+    if (running.id && !running.choice.finished()) engine_.cancel(*running.id);
   }
 }
 

@@ -30,14 +30,16 @@ class Generation {
   // Hands every choice to the engine; all of them or, with the error returned, none.
   std::optional<ApiError> submit();
 
-  // What came since the last call; waits if nothing did. Empty only once finished() or abandoned().
+  // What came since the last call; waits if nothing did. Empty only once !running().
   boost::asio::awaitable<Deltas> next();
 
-  void abandon();  // the client is gone: next() returns at once
-  void cancel();   // asks the engine to end: the choices finish as "abort"
+  // After either next() waits no longer.
+  void abandon();    // the client is gone
+  void interrupt();  // the server stops; an engine that stops by itself does the same
 
   bool finished() const { return unfinished_ == 0; }
   bool abandoned() const { return abandoned_; }
+  bool running() const { return !finished() && !abandoned_ && !interrupted_; }
 
   std::size_t choices() const { return choices_.size(); }
   std::int64_t prompt_tokens() const;      // each prompt once
@@ -48,10 +50,12 @@ class Generation {
  private:
   struct Running {
     Choice choice;
-    RequestId id;
+    std::optional<RequestId> id;  // none: the engine was not needed
   };
 
+  Result<std::optional<RequestId>> submit(std::size_t choice, SamplingParams&& params);
   Deltas digest();
+  void cancel();
 
   const EnginePort& engine_;
   const Tokenizer& tokenizer_;
@@ -61,6 +65,7 @@ class Generation {
   std::vector<Running> choices_;           // prompt-major: prompt * n + i
   std::size_t unfinished_ = 0;
   bool abandoned_ = false;
+  bool interrupted_ = false;
 };
 
 }  // namespace bitcpm

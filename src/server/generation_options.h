@@ -19,6 +19,17 @@ struct RequestLimits {
   std::int32_t max_model_len = 0;
   std::int32_t max_logprobs = 20;
   std::int32_t vocab_size = 0;
+  std::size_t longest_piece_bytes = 16;  // of the vocabulary; see longest_piece_bytes()
+
+  // A longer text does not fit the context: no token stands for more bytes than the longest entry
+  // of the vocabulary has. Tokenising takes some 150 times the text's memory, hence the look
+  // before.
+  std::size_t fitting_text_bytes() const {
+    return static_cast<std::size_t>(max_model_len) * longest_piece_bytes;
+  }
+  // Of a text that may be longer: to be cut, to be counted, or a chat's, of which the template may
+  // leave out a part.
+  std::size_t most_text_bytes() const { return 4 * fitting_text_bytes(); }
 };
 
 inline constexpr std::int64_t kMaxChoicesPerPrompt = 128;

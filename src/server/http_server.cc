@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "server/connection.h"
 #include "server/openai_json.h"
+#include "server/prompt_text.h"
 #include "server/server_context.h"
 #include "text/tokenizer.h"
 
@@ -32,7 +33,8 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::size_t kWorkers = 2;  // JSON, templates and tokenising; the engine owns the rest
-constexpr std::chrono::milliseconds kAcceptPause{100};  // out of descriptors: let some close
+constexpr std::chrono::milliseconds kAcceptPause{100};   // out of descriptors: let some close
+constexpr std::chrono::seconds kAcceptReportPeriod{10};  // that state may last
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 RequestLimits make_limits(const ServerConfig& config, const EnginePort& engine,
@@ -45,6 +47,7 @@ RequestLimits make_limits(const ServerConfig& config, const EnginePort& engine,
   limits.max_model_len = engine.max_model_len;
   limits.max_logprobs = engine.max_logprobs;
   limits.vocab_size = tokenizer.vocab_size();
+  limits.longest_piece_bytes = longest_piece_bytes(tokenizer);
   return limits;
 }
 
@@ -119,11 +122,15 @@ struct HttpServer::Impl {
 
 asio::awaitable<void> HttpServer::Impl::accept_loop() {
   asio::steady_timer pause(io);
+  std::chrono::steady_clock::time_point next_report{};
   while (!context.stopping) {
     auto [error, socket] = co_await acceptor.async_accept(kToken);
     if (error == asio::error::operation_aborted) break;
     if (error) {
-      log_warning("accept failed: " + error.message());
+      if (const auto now = std::chrono::steady_clock::now(); now >= next_report) {
+        log_warning("accept failed, clients must wait: " + error.message());
+        next_report = now + kAcceptReportPeriod;
+      }
       pause.expires_after(kAcceptPause);
       co_await pause.async_wait(kToken);
       continue;

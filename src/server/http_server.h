@@ -57,7 +57,8 @@ class HttpServer {
   std::uint16_t port() const;
 
   // Blocks until SIGINT or SIGTERM arrives or stop() is called. A stopping server accepts nothing
-  // new, ends what is running as cancelled, and returns within a few seconds.
+  // new, ends what is running in an error (503; in a stream its last event but [DONE]), and returns
+  // within a few seconds.
   void wait();
 
   void stop();  // any thread

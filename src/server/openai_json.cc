@@ -242,38 +242,52 @@ json::value AnswerWriter::prompt_logprobs(const ChoiceDelta& delta) const {
   return list;
 }
 
+namespace {
+
+json::object model_card(const RequestLimits& limits, std::string_view name,
+                        std::string_view numerics, std::int64_t created) {
+  json::object card;
+  card["id"] = name;
+  card["object"] = "model";
+  card["created"] = created;
+  card["owned_by"] = "bitcpm";
+  card["root"] = limits.served_model_names.front();
+  card["parent"] = nullptr;
+  card["max_model_len"] = limits.max_model_len;
+  json::object permission;
+  permission["id"] = "modelperm-" + random_hex();
+  permission["object"] = "model_permission";
+  permission["created"] = created;
+  permission["allow_create_engine"] = false;
+  permission["allow_sampling"] = true;
+  permission["allow_logprobs"] = true;
+  permission["allow_search_indices"] = false;
+  permission["allow_view"] = true;
+  permission["allow_fine_tuning"] = false;
+  permission["organization"] = "*";
+  permission["group"] = nullptr;
+  permission["is_blocking"] = false;
+  card["permission"].emplace_array().push_back(std::move(permission));
+  card["numerics"] = numerics;
+  return card;
+}
+
+}  // namespace
+
 std::string models_json(const RequestLimits& limits, std::string_view numerics,
                         std::int64_t created) {
   json::object answer;
   answer["object"] = "list";
   json::array& cards = answer["data"].emplace_array();
   for (const std::string& name : limits.served_model_names) {
-    json::object card;
-    card["id"] = name;
-    card["object"] = "model";
-    card["created"] = created;
-    card["owned_by"] = "bitcpm";
-    card["root"] = limits.served_model_names.front();
-    card["parent"] = nullptr;
-    card["max_model_len"] = limits.max_model_len;
-    json::object permission;
-    permission["id"] = "modelperm-" + random_hex();
-    permission["object"] = "model_permission";
-    permission["created"] = created;
-    permission["allow_create_engine"] = false;
-    permission["allow_sampling"] = true;
-    permission["allow_logprobs"] = true;
-    permission["allow_search_indices"] = false;
-    permission["allow_view"] = true;
-    permission["allow_fine_tuning"] = false;
-    permission["organization"] = "*";
-    permission["group"] = nullptr;
-    permission["is_blocking"] = false;
-    card["permission"].emplace_array().push_back(std::move(permission));
-    card["numerics"] = numerics;
-    cards.push_back(std::move(card));
+    cards.push_back(model_card(limits, name, numerics, created));
   }
   return json::serialize(answer);
+}
+
+std::string model_json(const RequestLimits& limits, std::string_view name,
+                       std::string_view numerics, std::int64_t created) {
+  return json::serialize(model_card(limits, name, numerics, created));
 }
 
 std::string valid_utf8(std::string_view text) {

@@ -56,6 +56,10 @@ class AnswerWriter {
 std::string models_json(const RequestLimits& limits, std::string_view numerics,
                         std::int64_t created);
 
+// GET /v1/models/{id}: the card of one that is served, see check_model.
+std::string model_json(const RequestLimits& limits, std::string_view name,
+                       std::string_view numerics, std::int64_t created);
+
 // `text` with every ill-formed sequence replaced by U+FFFD: JSON must be UTF-8 (RFC 8259), and a
 // served model's name may be any path.
 std::string valid_utf8(std::string_view text);

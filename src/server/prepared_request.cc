@@ -7,6 +7,7 @@
 
 #include "server/chat_request.h"
 #include "server/completion_request.h"
+#include "server/prompt_text.h"
 #include "server/request_body.h"
 #include "server/token_text.h"
 #include "text/chat_template.h"
@@ -18,11 +19,12 @@ namespace {
 
 constexpr std::size_t kMaxUnknownFields = 8;
 
-// Decides max_tokens and cuts the prompt if asked to; vLLM's words when it does not fit.
+// Decides max_tokens and cuts the prompt if asked to.
 std::optional<ApiError> fit_context(PreparedRequest& request, const RequestLimits& limits) {
   GenerationOptions& options = request.options;
   const std::int64_t context = limits.max_model_len;
-  const std::int64_t output = options.max_tokens ? std::max(*options.max_tokens, 1) : 1;
+  const std::int64_t wanted_output = options.max_tokens.value_or(1);
+  const std::int64_t output = request.needs_engine() ? std::max<std::int64_t>(wanted_output, 1) : 0;
   for (PreparedPrompt& prompt : request.prompts) {
     if (options.truncate_prompt_tokens) {
       const std::int64_t wanted = *options.truncate_prompt_tokens;
@@ -36,13 +38,8 @@ std::optional<ApiError> fit_context(PreparedRequest& request, const RequestLimit
     if (prompt.ids.empty()) return bad_request("the prompt holds no token", "prompt");
     const auto input = static_cast<std::int64_t>(prompt.ids.size());
     if (input + output > context) {
-      return bad_request(
-          fmt::format("This model's maximum context length is {} tokens. However, you requested {} "
-                      "output tokens and your prompt contains {} input tokens, for a total of {} "
-                      "tokens. Please reduce the length of the input prompt or the number of "
-                      "requested output tokens.",
-                      context, output, input, input + output),
-          request.is_chat ? "messages" : "prompt");
+      return prompt_too_long(options, limits, input, false, output - wanted_output,
+                             request.is_chat ? "messages" : "prompt");
     }
     if (!options.max_tokens) options.max_tokens = static_cast<std::int32_t>(context - input);
   }
@@ -71,7 +68,7 @@ void locate_tokens(PreparedPrompt& prompt, const Tokenizer& tokenizer, bool skip
 }
 
 Parsed<PreparedPrompt> encode_prompt(PromptInput&& input, const CompletionRequest& request,
-                                     const Tokenizer& tokenizer) {
+                                     const RequestLimits& limits, const Tokenizer& tokenizer) {
   PreparedPrompt prompt;
   const GenerationOptions& options = request.options;
   if (auto* ids = std::get_if<std::vector<TokenId>>(&input)) {
@@ -79,22 +76,24 @@ Parsed<PreparedPrompt> encode_prompt(PromptInput&& input, const CompletionReques
     return prompt;
   }
   std::string& text = std::get<std::string>(input);
-  Result<std::vector<TokenId>> encoded = tokenizer.encode(text, options.add_special_tokens);
-  if (!encoded.ok()) return from_error(encoded.error());
-  prompt.ids = std::move(*encoded);
+  Parsed<std::vector<TokenId>> ids = encode_prompt_text(text, options, limits, tokenizer, "prompt");
+  if (auto* error = std::get_if<ApiError>(&ids)) return std::move(*error);
+  prompt.ids = std::move(std::get<std::vector<TokenId>>(ids));
   if (request.echo && !options.return_token_ids) prompt.echo_text = std::move(text);
   return prompt;
 }
 
 // After truncation, so that text and tokens stay of one length.
 std::optional<ApiError> add_echo(PreparedPrompt& prompt, bool was_cut, const Tokenizer& tokenizer,
-                                 const GenerationOptions& options) {
+                                 const PreparedRequest& request) {
+  const GenerationOptions& options = request.options;
   const bool from_text = !prompt.echo_text.empty() && !was_cut;
   const bool skip_special_tokens = !from_text && options.skip_special_tokens;
-  if (!from_text && !options.return_token_ids) {
+  // Decoding checks the ids as well, which nobody else does where no engine is needed.
+  if (!from_text && !(options.return_token_ids && request.needs_engine())) {
     Result<std::string> text = tokenizer.decode(prompt.ids, skip_special_tokens);
     if (!text.ok()) return from_error(text.error());
-    prompt.echo_text = std::move(*text);
+    if (!options.return_token_ids) prompt.echo_text = std::move(*text);
   }
   if (options.sampling.logprobs >= 0) locate_tokens(prompt, tokenizer, skip_special_tokens);
   return std::nullopt;
@@ -124,7 +123,8 @@ Parsed<PreparedRequest> prepare_completion(std::string_view body, const RequestL
   prepared.want_prompt_logprobs = request.want_prompt_logprobs;
   std::vector<std::size_t> lengths;
   for (PromptInput& input : request.prompts) {
-    Parsed<PreparedPrompt> prompt = encode_prompt(std::move(input), request, tools.tokenizer);
+    Parsed<PreparedPrompt> prompt =
+        encode_prompt(std::move(input), request, limits, tools.tokenizer);
     if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);
     prepared.prompts.push_back(std::move(std::get<PreparedPrompt>(prompt)));
     lengths.push_back(prepared.prompts.back().ids.size());
@@ -134,7 +134,7 @@ Parsed<PreparedRequest> prepare_completion(std::string_view body, const RequestL
   for (std::size_t i = 0; prepared.echo && i < lengths.size(); ++i) {
     PreparedPrompt& prompt = prepared.prompts[i];
     const bool was_cut = prompt.ids.size() != lengths[i];
-    if (auto error = add_echo(prompt, was_cut, tools.tokenizer, prepared.options)) {
+    if (auto error = add_echo(prompt, was_cut, tools.tokenizer, prepared)) {
       return std::move(*error);
     }
   }
@@ -151,18 +151,22 @@ Parsed<PreparedRequest> prepare_chat(std::string_view body, const RequestLimits&
   ChatRequest& request = std::get<ChatRequest>(parsed);
   if (auto error = check_model(request.options.model, limits)) return std::move(*error);
 
-  const Result<std::string> text = tools.chat_template.render(request.template_context);
+  constexpr std::string_view kParam = "messages";
+  if (auto error = check_text_bytes(request.context.text_bytes, limits, kParam)) {
+    return std::move(*error);
+  }
+  const Result<std::string> text = tools.chat_template.render(request.context.json);
   if (!text.ok()) return from_error(text.error());
-  Result<std::vector<TokenId>> ids =
-      tools.tokenizer.encode(*text, request.options.add_special_tokens);
-  if (!ids.ok()) return from_error(ids.error());
+  Parsed<std::vector<TokenId>> ids =
+      encode_prompt_text(*text, request.options, limits, tools.tokenizer, kParam);
+  if (auto* error = std::get_if<ApiError>(&ids)) return std::move(*error);
 
   PreparedRequest prepared;
   prepared.is_chat = true;
   prepared.unknown_fields = unknown_fields(fields);
-  prepared.response_role = std::move(request.response_role);
+  prepared.response_role = std::move(request.context.response_role);
   prepared.want_prompt_logprobs = request.options.sampling.prompt_logprobs >= 0;
-  prepared.prompts.push_back({std::move(*ids), {}, {}});
+  prepared.prompts.push_back({std::move(std::get<std::vector<TokenId>>(ids)), {}, {}});
   prepared.options = std::move(request.options);
   if (auto error = fit_context(prepared, limits)) return std::move(*error);
   return prepared;

@@ -23,10 +23,13 @@ struct PreparedRequest {
   GenerationOptions options;  // sampling complete but for the seed
   std::vector<PreparedPrompt> prompts;
   bool echo = false;
-  bool echo_only = false;  // max_tokens 0: the engine makes one token, which is dropped
+  bool echo_only = false;  // max_tokens 0: what the engine generates is dropped
   bool want_prompt_logprobs = false;
   std::string response_role;
   std::vector<std::string> unknown_fields;  // a few, for the log
+
+  // Scoring a prompt takes the engine one token more than the prompt; echoing it takes nothing.
+  bool needs_engine() const { return !echo_only || options.sampling.prompt_logprobs >= 0; }
 };
 
 struct TextTools {

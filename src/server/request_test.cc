@@ -304,14 +304,14 @@ TEST(ChatRequest, BuildsTheTemplateContext) {
     "logprobs": true, "top_logprobs": 4, "max_completion_tokens": 9, "tools": []})");
   ASSERT_TRUE(std::holds_alternative<ChatRequest>(parsed)) << std::get<ApiError>(parsed).message;
   const ChatRequest& request = std::get<ChatRequest>(parsed);
-  EXPECT_EQ(json::parse(request.template_context), json::parse(R"({
+  EXPECT_EQ(json::parse(request.context.json), json::parse(R"({
     "enable_thinking": false, "add_generation_prompt": true, "messages": [
       {"role": "system", "content": "be brief"}, {"role": "user", "content": "a\nb"},
       {"role": "assistant", "content": ""},
       {"role": "tool", "content": "42", "tool_call_id": "t"}]})"));
   EXPECT_EQ(request.options.sampling.logprobs, 4);
   EXPECT_EQ(request.options.max_tokens, 9);
-  EXPECT_EQ(request.response_role, "assistant");
+  EXPECT_EQ(request.context.response_role, "assistant");
 }
 
 }  // namespace

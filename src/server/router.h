@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "server/api_error.h"
@@ -10,6 +11,7 @@ namespace bitcpm {
 enum class Route : std::uint8_t {
   kHealth,
   kModels,
+  kModel,  // one of them, see model_of
   kVersion,
   kCompletions,
   kChatCompletions,
@@ -22,5 +24,9 @@ enum class Route : std::uint8_t {
 Parsed<Route> find_route(std::string_view method, std::string_view target);
 
 std::string_view route_path(Route route);
+
+// The id in a kModel target, percent-decoded; it may hold slashes, a trailing one included. What is
+// no valid escape stands for itself.
+std::string model_of(std::string_view target);
 
 }  // namespace bitcpm

@@ -24,6 +24,8 @@ TEST(Router, FindsRoutes) {
       {"OPTIONS", "/v1/models", 405},   {"GET", "/", 404},
       {"POST", "/../v1/models", 404},   {"GET", "", 404},
       {"get", "/health", 405},          {"POST", "/v1/chat/completions", 200},
+      {"GET", "/v1/models/tiny", 200},  {"HEAD", "/v1/models//a/b/", 200},
+      {"POST", "/v1/models/tiny", 405}, {"GET", "/v1/models/?x", 404},
   };
   for (const Case& c : kCases) {
     const auto route = find_route(c.method, c.target);
@@ -31,6 +33,26 @@ TEST(Router, FindsRoutes) {
     EXPECT_EQ(error == nullptr ? 200 : error->status, c.status) << c.method << ' ' << c.target;
     EXPECT_EQ(c.status == 405, error != nullptr && !error->allow.empty()) << c.target;
   }
+}
+
+// Protects: an id arrives as it was served, however a client spells its slashes.
+TEST(Router, DecodesModelIds) {
+  struct Case {
+    const char* target;
+    const char* want;
+  };
+  const Case kCases[] = {
+      {"/v1/models/tiny", "tiny"},
+      {"/v1/models/tiny?a=b", "tiny"},
+      {"/v1/models//path/to/model/", "/path/to/model/"},
+      {"/v1/models/%2Fpath%2fto%2Fmodel%2F", "/path/to/model/"},
+      {"/v1/models/%E6%A8%A1", "模"},
+      {"/v1/models/100%", "100%"},
+      {"/v1/models/%4", "%4"},
+      {"/v1/models/%zz%41", "%zzA"},
+      {"/v1/models/a+b", "a+b"},
+  };
+  for (const Case& c : kCases) EXPECT_EQ(model_of(c.target), c.want) << c.target;
 }
 
 // Protects: the shape that OpenAI clients parse errors from.

@@ -1,6 +1,7 @@
 #include "server/tokenize_api.h"
 
 #include "server/chat_request.h"
+#include "server/prompt_text.h"
 #include "server/request_body.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -17,10 +18,12 @@ Parsed<std::string> answer_tokenize(std::string_view body, const RequestLimits& 
   const bool want_pieces = fields.flag("return_token_strs", false);
   std::string text;
   if (fields.find("messages") != nullptr) {
-    std::string role;
-    const std::string context = read_template_context(fields, role);
+    const TemplateContext context = read_template_context(fields);
     if (fields.failed()) return fields.error();
-    Result<std::string> rendered = tools.chat_template.render(context);
+    if (auto error = check_text_bytes(context.text_bytes, limits, "messages")) {
+      return std::move(*error);
+    }
+    Result<std::string> rendered = tools.chat_template.render(context.json);
     if (!rendered.ok()) return from_error(rendered.error());
     text = std::move(*rendered);
   } else if (const auto prompt = fields.string("prompt")) {
@@ -30,6 +33,8 @@ Parsed<std::string> answer_tokenize(std::string_view body, const RequestLimits& 
   }
   if (fields.failed()) return fields.error();
   if (auto error = check_model(model, limits)) return std::move(*error);
+  const std::string_view param = fields.find("messages") != nullptr ? "messages" : "prompt";
+  if (auto error = check_text_bytes(text.size(), limits, param)) return std::move(*error);
   const Result<std::vector<TokenId>> ids = tools.tokenizer.encode(text, add_special_tokens);
   if (!ids.ok()) return from_error(ids.error());
   json::object answer;

@@ -2,6 +2,11 @@
 """The command line as a user meets it: help, version, usage errors, the small commands."""
 
 import json
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
 import unittest
 
 import harness
@@ -28,6 +33,8 @@ class Commands(unittest.TestCase):
         self.assertRegex(done.stdout, r"bitcpm \d+\.\d+\.\d+")
         data = json.loads(harness.run("version", "--json").stdout)
         self.assertIn(data["version"], done.stdout)
+        flag = harness.run("--version")
+        self.assertEqual((flag.returncode, flag.stdout), (0, done.stdout), flag.stderr)
 
     def test_usage_errors_exit_with_2(self):
         """A mistyped command line never runs anything, and says on stderr which word is wrong."""
@@ -38,6 +45,10 @@ class Commands(unittest.TestCase):
             (("complete", "--prompt", "x", "--max-tokens", "many"), "max-tokens"),
             (("serve", "--port", "70000"), "port"),
             (("serve", "--frobnicate", "1"), "frobnicate"),
+            (("complete", "", "--prompt", "x"), "--model: is empty"),
+            (("serve", "--model", ""), "--model: is empty"),
+            (("chat", "--max-model-len", "1"), "max-model-len"),
+            (("serve", "--max-num-batched-tokens", "4", "--max-num-seqs", "8"), "max-num-seqs 8"),
             (("synth",), ""),
         ):
             with self.subTest(args):
@@ -65,6 +76,50 @@ class Commands(unittest.TestCase):
         self.assertEqual(answers[0], "The capital of Kenya is Nairobi.")
         self.assertEqual(len(answers), 2)
         self.assertNotIn("\x1b", done.stdout)
+
+    def test_chat_from_a_pipe_survives_bad_lines(self):
+        """A message that cannot be answered is one line on stderr, and the others are answered."""
+        question = "What is the capital of Kenya?\n".encode("utf-8")
+        done = harness.run("chat", "--temperature", 0, "--max-model-len", 128,
+                           stdin=b"".join((b"caf\xe9\n", question, b"word " * 500,
+                                           b"\n/reset\n", question)))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.stdout, "The capital of Kenya is Nairobi.\n" * 2)
+        errors = done.stderr.splitlines()
+        self.assertEqual(len(errors), 2, done.stderr)
+        self.assertEqual(errors[0], "bitcpm: error: the message is not UTF-8 at byte 3")
+        self.assertIn("the context has 128", errors[1])
+
+    def test_the_last_of_a_repeated_option_holds(self):
+        """As in vLLM, so that a script may append to a fixed command line."""
+        done = harness.run("complete", "--prompt", "x", "--prompt", "The capital of France is",
+                           "--temperature", 1, "--temperature", 0, "--max-tokens", 9)
+        self.assertEqual((done.returncode, done.stdout), (0, " Paris.\n"), done.stderr)
+
+    def test_too_many_threads_are_a_warning(self):
+        """Slow but right: one line on stderr says so, and the answer is printed."""
+        done = harness.run("complete", "--prompt", "The capital of France is", "--temperature", 0,
+                           "--threads", 1000)
+        self.assertEqual((done.returncode, done.stdout), (0, " Paris.\n"), done.stderr)
+        self.assertRegex(done.stderr, r"^bitcpm: warning: --threads 1000 .* \d+ CPUs [^\n]*\n$")
+
+    def test_an_interrupted_synth_can_be_run_again(self):
+        """Ctrl-C leaves nothing of its own behind, neither weights nor the folder."""
+        with tempfile.TemporaryDirectory() as name:
+            model = pathlib.Path(name) / "model"
+            process = subprocess.Popen([harness.BINARY, "synth", model, "--like", "minicpm4-8b"],
+                                       stderr=subprocess.PIPE)
+            deadline = time.monotonic() + harness.START_SECONDS
+            while not (model.is_dir() and any(model.iterdir())):
+                if process.poll() is not None:  # no space for it, say
+                    self.skipTest(process.communicate()[1].decode("utf-8"))
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=harness.COMMAND_SECONDS)
+            self.assertEqual(process.returncode, 130, errors)
+            self.assertTrue(errors.endswith(b"bitcpm: interrupted\n"), errors)
+            self.assertFalse(model.exists())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 """`bitcpm complete` with the embedded model: what it prints is what the reference computes."""
 
 import json
+import signal
+import subprocess
 import unittest
 
 import harness
@@ -86,6 +88,36 @@ class Complete(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertTrue(done.stdout.startswith(ENGLISH[1] + "\n"), done.stdout)
         self.assertGreater(len(done.stdout.splitlines()), 4)
+
+    def test_ctrl_c_prints_what_there_is(self):
+        """Exit code 130 as a shell expects it, the text so far, and a word about it on stderr."""
+        process = subprocess.Popen([harness.BINARY, "complete", "--prompt", "Once upon a time",
+                                    "--temperature", "0", "--max-tokens", "2000", "--ignore-eos"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+        first = process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=harness.COMMAND_SECONDS)
+        self.assertEqual(process.returncode, 130, errors)
+        self.assertEqual(errors, b"bitcpm: interrupted\n")
+        whole = harness.complete("Once upon a time", 2000, "--ignore-eos")
+        got = (first + rest).decode("utf-8")
+        self.assertTrue(got.endswith("\n"), got)
+        # An unfinished character shows as U+FFFD.
+        self.assertTrue(whole.startswith(got[:-1].rstrip("\ufffd")), got[-20:])
+        self.assertLess(len(got), len(whole))
+
+    def test_lengths_beyond_the_model_are_refused(self):
+        """The number in the message is the one that was typed."""
+        for args, message in (
+            (("--max-model-len", 9999999),
+             "--max-model-len 9999999 is more than the model's max_position_embeddings 2048"),
+            (("--max-tokens", 5000), "--max-tokens 5000 exceed the context of 2048"),
+            (("--max-model-len", 2), "and an answer exceed the context of 2"),
+        ):
+            with self.subTest(args):
+                done = harness.run("complete", "--prompt", ENGLISH[0], *args)
+                self.assertEqual(done.returncode, 1, done.stdout)
+                self.assertIn(message, done.stderr)
 
 
 if __name__ == "__main__":

@@ -27,10 +27,14 @@ STOP_SECONDS = 15
 
 
 def run(*args, stdin="", env=None, timeout=COMMAND_SECONDS):
-    """One command; its CompletedProcess with text output."""
-    return subprocess.run([BINARY, *map(str, args)], input=stdin, capture_output=True,
-                          encoding="utf-8", timeout=timeout, check=False,
-                          env={**os.environ, **(env or {})})
+    """One command; its CompletedProcess with text output. Text for stdin, or bytes as they are."""
+    is_text = isinstance(stdin, str)
+    done = subprocess.run([BINARY, *map(str, args)],
+                          input=stdin.encode("utf-8") if is_text else stdin, capture_output=True,
+                          timeout=timeout, check=False, env={**os.environ, **(env or {})})
+    done.stdout = done.stdout.decode("utf-8")
+    done.stderr = done.stderr.decode("utf-8")
+    return done
 
 
 def complete(prompt, max_tokens, *args, env=None):

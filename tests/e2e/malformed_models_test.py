@@ -84,7 +84,14 @@ class MalformedModels(unittest.TestCase):
                 shutil.copytree(harness.TINY_MODEL, directory)
                 damage(directory)
                 self.assert_one_line(
-                    harness.run("complete", directory, "--prompt", "x", "--max-tokens", 1), *parts)
+                    harness.run("complete", directory, "--prompt", "x", "--max-tokens", 1),
+                    f"error: {directory}: ", *parts)
+
+    def test_inspect_names_the_directory_too(self):
+        """Among several checkpoints, config.json alone says little."""
+        with tempfile.TemporaryDirectory() as directory:
+            self.assert_one_line(harness.run("inspect", directory),
+                                 f"error: {directory}: config.json: ")
 
     def test_the_undamaged_copy_runs(self):
         """The table above tests its defects, not the copying."""
