@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -51,6 +52,7 @@ Result<ChatTemplate> load_chat_template(ModelFiles& files, std::string_view toke
 Result<std::unique_ptr<Backend>> make_backend(const ModelOptions& options) {
   CpuOptions cpu;
   cpu.threads = thread_count(options);
+  cpu.numerics = options.numerics;
   if (const char* isa = std::getenv("BITCPM_ISA"); isa != nullptr && *isa != '\0') cpu.isa = isa;
   auto backend = make_cpu_backend(cpu);
   if (!backend.ok()) return std::move(backend).error().within("BITCPM_ISA");
@@ -75,12 +77,20 @@ void add_threads_option(CLI::App& app, ModelOptions& options) {
             "CPU threads (default: all that this process may use)");
 }
 
+void add_numerics_option(CLI::App& app, ModelOptions& options) {
+  const std::map<std::string, Numerics> names = {{"exact", Numerics::kExact},
+                                                 {"fast", Numerics::kFast}};
+  app.add_option("--numerics", options.numerics,
+                 "Activations in f32 (exact) or int8 (fast); weights are lossless in both "
+                 "(default: exact)")
+      ->transform(CLI::CheckedTransformer(names).description(""))
+      ->type_name("{exact,fast}");
+}
+
 void add_running_options(CLI::App& app, ModelOptions& options) {
   add_model_argument(app, options);
   add_threads_option(app, options);
-  add_word(app, "--numerics", options.numerics, {"exact"},
-           {{"fast", "8-bit activations are not implemented yet; leave it out"}},
-           "Arithmetic: lossless weights, f32 activations (default: exact)");
+  add_numerics_option(app, options);
   constexpr std::string_view kOnlyFloat32 = "the KV cache is kept in float32 only";
   add_word(app, "--kv-cache-dtype", options.kv_cache_dtype, {"auto", "float32"},
            {{"bfloat16", kOnlyFloat32},

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "backend/backend.h"
+#include "backend/numerics.h"
 #include "base/result.h"
 #include "console.h"
 #include "engine/engine.h"
@@ -24,7 +25,7 @@ namespace bitcpm {
 struct ModelOptions {
   std::string model;  // empty: the embedded one
   OptionalCount threads;
-  std::string numerics = "exact";
+  Numerics numerics = Numerics::kExact;
   std::string kv_cache_dtype = "auto";
   OptionalCount max_model_len;
   std::string chat_template_file;  // empty: the checkpoint's own
@@ -32,6 +33,7 @@ struct ModelOptions {
 
 void add_model_argument(CLI::App& app, ModelOptions& options);   // MODEL and --model
 void add_threads_option(CLI::App& app, ModelOptions& options);   // --threads
+void add_numerics_option(CLI::App& app, ModelOptions& options);  // --numerics
 void add_running_options(CLI::App& app, ModelOptions& options);  // all that running one needs
 
 // What --threads asks for; by default every CPU this process may use.

@@ -51,7 +51,7 @@ ServerConfig server_config(const ServeOptions& options, const ModelSetup& setup)
   ServerConfig config;
   config.host = options.host;
   config.port = port_of(options);
-  config.numerics = options.model.numerics;
+  config.numerics = std::string(numerics_name(options.model.numerics));
   config.served_model_names = options.served_model_names;
   if (config.served_model_names.empty()) {
     config.served_model_names = {setup.name};
@@ -156,8 +156,8 @@ void print_address(const ServerConfig& config, std::uint16_t port) {
 Status log_start(const CLI::App& app, const ServeOptions& options, const ModelSetup& setup,
                  const EngineConfig& config, const MemoryPlan& plan) {
   log_model(setup);
-  log_info(fmt::format("numerics {}: lossless weights, f32 activations, f32 KV cache; {}",
-                       options.model.numerics, setup.backend->description()));
+  log_info(fmt::format("numerics {}; f32 KV cache; {}", describe_numerics(options.model.numerics),
+                       setup.backend->description()));
   if (const std::string warning = thread_warning(options.model, usable_cpus()); !warning.empty()) {
     log_warning(warning);
   }

@@ -79,7 +79,7 @@ TEST(ServeFlags, RefusesWhatItCannotHonour) {
       {"--quantization awq", "--quantization"},
       {"--kv-cache-dtype fp8", "float32 only"},
       {"--kv-cache-dtype bfloat16", "float32 only"},
-      {"--numerics fast", "not implemented yet"},
+      {"--numerics quick", "--numerics"},
       {"--max-model-len 1", "less than 2"},
       {"--max-model-len 1.5K", "lower-case"},
       {"--port 65536", "--port"},

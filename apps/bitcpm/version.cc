@@ -30,7 +30,8 @@ struct Levels {
 Levels find_levels() {
   Levels levels;
   for (const char* level : kLevels) {
-    const auto backend = make_cpu_backend({.threads = 1, .isa = level});
+    const auto backend =
+        make_cpu_backend({.threads = 1, .isa = level, .numerics = Numerics::kExact});
     if (backend.ok()) levels.runnable.emplace_back(level);
     if (backend.ok() || backend.error().code == Errc::kUnsupported) {
       levels.built_in.emplace_back(level);

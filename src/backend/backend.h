@@ -23,6 +23,18 @@ class PreparedWeight {
   virtual std::size_t bytes() const = 0;
 };
 
+// What is known of the values in a LinearInput.
+enum class InputUse : std::uint8_t {
+  kPlain,
+  kGated,  // silu(gate) * up: single elements far larger than their neighbours
+};
+
+// Rows of activations in the form that linear() wants, written by the operation before it.
+class LinearInput {
+ public:
+  virtual ~LinearInput() = default;
+};
+
 struct KvShape {
   std::int32_t num_layers = 0;
   std::int32_t num_key_value_heads = 0;
@@ -63,8 +75,13 @@ class Backend {
   // The host threads this backend works with; free between operations, as during loading.
   virtual ThreadPool& pool() = 0;
 
-  // Errors of the next four: kExhausted (no memory).
+  // Errors of the next six: kExhausted (no memory).
   virtual Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) = 0;
+  // The matrix in a form of its own for logits; null if prepare()'s serves as well.
+  virtual Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix) = 0;
+  virtual Result<std::unique_ptr<LinearInput>> make_linear_input(std::int64_t max_rows,
+                                                                 std::int64_t cols,
+                                                                 InputUse use) = 0;
   virtual Result<std::unique_ptr<KvCache>> allocate_kv(const KvShape& shape,
                                                        std::int32_t num_blocks) = 0;
   virtual Result<Buffer> allocate(std::size_t bytes) = 0;
@@ -75,19 +92,22 @@ class Backend {
                      TensorView h) = 0;
 
   // out = x / rms(x) * weight.  x, out [tokens, hidden]; weight [hidden]
-  virtual void rms_norm(TensorView x, const Buffer& weight, float eps, TensorView out) = 0;
+  virtual void rms_norm(TensorView x, const Buffer& weight, float eps, LinearInput& out) = 0;
 
   // h += scale * delta; out = h / rms(h) * weight.  All [tokens, hidden].
   virtual void add_scaled_rms_norm(TensorView delta, float scale, TensorView h,
-                                   const Buffer& weight, float eps, TensorView out) = 0;
+                                   const Buffer& weight, float eps, LinearInput& out) = 0;
 
   // h += scale * delta for the last layer, then out[i] = h[rows[i]] / rms * weight / divisor.
   virtual void final_norm(TensorView delta, float scale, TensorView h,
                           std::span<const std::int32_t> rows, const Buffer& weight, float eps,
                           float divisor, TensorView out) = 0;
 
-  // out_i = x W_i^T for several weights that share their input.  x [tokens, cols]
-  virtual void linear(TensorView x, std::span<const LinearTarget> targets) = 0;
+  // out = x, for values that come from no operation here.
+  virtual void load_input(TensorView x, LinearInput& out) = 0;
+
+  // out_i = x W_i^T for several weights that share their input; as many rows as the outputs have.
+  virtual void linear(const LinearInput& x, std::span<const LinearTarget> targets) = 0;
 
   // Rotates q and k in place (rotate_half form: pairs i, i + head_dim / 2) and writes k and v of
   // every row into the cache at its position.  q [tokens, heads * head_dim], k and v likewise
@@ -97,10 +117,10 @@ class Backend {
   // out = softmax(scale q K^T, causal) V over the cache; query head h reads K/V head
   // h / (heads / kv heads). rope_append_kv() ran for these rows.  q, out [tokens, heads * head_dim]
   virtual void paged_attention(TensorView q, const BatchView& batch, const KvCache& cache,
-                               std::int32_t layer, float scale, TensorView out) = 0;
+                               std::int32_t layer, float scale, LinearInput& out) = 0;
 
-  // gate = silu(gate) * up.  Both [tokens, intermediate].
-  virtual void silu_mul(TensorView gate, TensorView up) = 0;
+  // out = silu(gate) * up.  All [tokens, intermediate].
+  virtual void silu_mul(TensorView gate, TensorView up, LinearInput& out) = 0;
 };
 
 }  // namespace bitcpm

@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/quantized.h"
+
 // What a CPU level provides. This header is included by object files built for CPUs that the
 // running one may lack, so it holds plain data and declarations only: no inline code, no std
 // templates.
@@ -77,6 +79,12 @@ struct KernelTable {
   // softmax(scale q K) V by the online algorithm (FlashAttention-2, arXiv:2307.08691, Alg. 1), one
   // block of 32 positions at a time, ascending.
   void (*attention)(const AttentionArgs& args);
+
+  // The `fast` kernels: shared/quantize.h and shared/field_tile.h define them. x: n values, a
+  // multiple of 32; out: where they go.
+  void (*quantize)(const float* x, size_t n, const QuantizedRows& out);
+  void (*ternary_fields)(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io);
+  void (*int8_fields)(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io);
 };
 
 // The levels. Each overlays what it improves on a table filled by the level below.

@@ -47,7 +47,7 @@ class Assembler {
 
   Result<ModelWeights> assemble(std::int32_t layers) {
     ModelWeights weights;
-    BITCPM_ASSIGN(weights.embed_tokens, matrix());
+    BITCPM_TRY(tables(weights));
     for (std::int32_t i = 0; i < layers; ++i) {
       LayerWeights& layer = weights.layers.emplace_back();
       BITCPM_ASSIGN(layer.input_layernorm, norm());
@@ -58,9 +58,7 @@ class Assembler {
       }
     }
     BITCPM_ASSIGN(weights.norm, norm());
-    if (next_ < reader_.slots().size()) {
-      BITCPM_ASSIGN(weights.lm_head, matrix());
-    }
+    if (!reader_.head_tied()) BITCPM_TRY(head(weights));
     return weights;
   }
 
@@ -69,6 +67,22 @@ class Assembler {
   Result<std::unique_ptr<PreparedWeight>> matrix() {
     BITCPM_ASSIGN(QuantizedMatrix stored, read());
     return backend_.prepare(std::move(stored));
+  }
+  Status tables(ModelWeights& weights) {
+    BITCPM_ASSIGN(QuantizedMatrix stored, read());
+    if (reader_.head_tied()) {
+      BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored));
+    }
+    BITCPM_ASSIGN(weights.embed_tokens, backend_.prepare(std::move(stored)));
+    return {};
+  }
+  Status head(ModelWeights& weights) {
+    BITCPM_ASSIGN(QuantizedMatrix stored, read());
+    BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored));
+    if (weights.lm_head == nullptr) {
+      BITCPM_ASSIGN(weights.lm_head, backend_.prepare(std::move(stored)));
+    }
+    return {};
   }
   Result<Buffer> norm() {
     BITCPM_ASSIGN(const QuantizedMatrix stored, read());

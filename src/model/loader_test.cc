@@ -102,7 +102,7 @@ class Loader : public ::testing::Test {
     return {view.data, view.data + view.rows * view.cols};
   }
 
-  std::unique_ptr<Backend> backend_ = make_cpu_backend({.threads = 2, .isa = "auto"}).value();
+  std::unique_ptr<Backend> backend_ = make_cpu_backend({.threads = 2}).value();
 };
 
 // Protects: whatever does not fit the architecture is refused by the tensor's name.

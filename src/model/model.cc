@@ -40,10 +40,8 @@ std::size_t ModelWeights::bytes() const {
 
 Activations Activations::first_rows(std::int64_t count) const {
   return {.h = h.first_rows(count),
-          .x = x.first_rows(count),
           .delta = delta.first_rows(count),
           .q = q.first_rows(count),
-          .attention = attention.first_rows(count),
           .k = k.first_rows(count),
           .v = v.first_rows(count),
           .gate = gate.first_rows(count),
@@ -61,9 +59,8 @@ Result<Workspace> Model::make_workspace(std::int32_t max_rows, std::int32_t max_
     const std::int64_t q_width = std::int64_t{config_.num_attention_heads} * config_.head_dim;
     const std::int64_t kv_width = std::int64_t{config_.num_key_value_heads} * config_.head_dim;
     Activations& a = w.rows_;
-    for (TensorView* view : {&a.h, &a.x, &a.delta, &w.final_})
-      *view = carver.take(max_rows, hidden);
-    for (TensorView* view : {&a.q, &a.attention}) *view = carver.take(max_rows, q_width);
+    for (TensorView* view : {&a.h, &a.delta, &w.final_}) *view = carver.take(max_rows, hidden);
+    a.q = carver.take(max_rows, q_width);
     for (TensorView* view : {&a.k, &a.v}) *view = carver.take(max_rows, kv_width);
     for (TensorView* view : {&a.gate, &a.up}) {
       *view = carver.take(max_rows, config_.intermediate_size);
@@ -74,29 +71,36 @@ Result<Workspace> Model::make_workspace(std::int32_t max_rows, std::int32_t max_
   };
   BITCPM_ASSIGN(w.buffer_, backend_->allocate(layout(nullptr)));
   layout(w.buffer_.as<float>());
+  BITCPM_ASSIGN(w.inputs_.hidden,
+                backend_->make_linear_input(max_rows, config_.hidden_size, InputUse::kPlain));
+  BITCPM_ASSIGN(w.inputs_.attention,
+                backend_->make_linear_input(max_rows, w.rows_.q.cols, InputUse::kPlain));
+  BITCPM_ASSIGN(w.inputs_.mlp,
+                backend_->make_linear_input(max_rows, config_.intermediate_size, InputUse::kGated));
   return w;
 }
 
 void Model::attention(const LayerWeights& layer, std::int32_t index, const BatchView& batch,
-                      KvCache& cache, const Activations& rows) const {
+                      KvCache& cache, const Activations& rows, const LinearInputs& inputs) const {
   const std::array<LinearTarget, 3> qkv = {LinearTarget{layer.q_proj.get(), rows.q},
                                            LinearTarget{layer.k_proj.get(), rows.k},
                                            LinearTarget{layer.v_proj.get(), rows.v}};
-  backend_->linear(rows.x, qkv);
+  backend_->linear(*inputs.hidden, qkv);
   backend_->rope_append_kv(rows.q, rows.k, rows.v, {rows.cos, rows.sin}, batch, cache, index);
   const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
-  backend_->paged_attention(rows.q, batch, cache, index, scale, rows.attention);
+  backend_->paged_attention(rows.q, batch, cache, index, scale, *inputs.attention);
   const LinearTarget out{layer.o_proj.get(), rows.delta};
-  backend_->linear(rows.attention, {&out, 1});
+  backend_->linear(*inputs.attention, {&out, 1});
 }
 
-void Model::mlp(const LayerWeights& layer, const Activations& rows) const {
+void Model::mlp(const LayerWeights& layer, const Activations& rows,
+                const LinearInputs& inputs) const {
   const std::array<LinearTarget, 2> gate_up = {LinearTarget{layer.gate_proj.get(), rows.gate},
                                                LinearTarget{layer.up_proj.get(), rows.up}};
-  backend_->linear(rows.x, gate_up);
-  backend_->silu_mul(rows.gate, rows.up);
+  backend_->linear(*inputs.hidden, gate_up);
+  backend_->silu_mul(rows.gate, rows.up, *inputs.mlp);
   const LinearTarget down{layer.down_proj.get(), rows.delta};
-  backend_->linear(rows.gate, {&down, 1});
+  backend_->linear(*inputs.mlp, {&down, 1});
 }
 
 // h = E[token] * scale_emb; per layer h += attn(rms(h)) * s, h += mlp(rms(h)) * s with
@@ -118,21 +122,23 @@ void Model::forward(const BatchView& batch, KvCache& cache, Workspace& workspace
     }
   }
 
+  const LinearInputs& inputs = workspace.inputs_;
   const float scale = config_.residual_scale;
   const float eps = config_.rms_norm_eps;
   backend_->embed(*weights_.embed_tokens, batch.tokens, config_.embedding_scale, rows.h);
   observe(0, rows.h);
-  backend_->rms_norm(rows.h, weights_.layers[0].input_layernorm, eps, rows.x);
+  backend_->rms_norm(rows.h, weights_.layers[0].input_layernorm, eps, *inputs.hidden);
   const std::int32_t layers = config_.num_hidden_layers;
   for (std::int32_t i = 0; i < layers; ++i) {
     const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(i)];
-    attention(layer, i, batch, cache, rows);
+    attention(layer, i, batch, cache, rows, inputs);
     backend_->add_scaled_rms_norm(rows.delta, scale, rows.h, layer.post_attention_layernorm, eps,
-                                  rows.x);
-    mlp(layer, rows);
+                                  *inputs.hidden);
+    mlp(layer, rows, inputs);
     if (i + 1 < layers) {
       const LayerWeights& next = weights_.layers[static_cast<std::size_t>(i) + 1];
-      backend_->add_scaled_rms_norm(rows.delta, scale, rows.h, next.input_layernorm, eps, rows.x);
+      backend_->add_scaled_rms_norm(rows.delta, scale, rows.h, next.input_layernorm, eps,
+                                    *inputs.hidden);
     } else {
       backend_->final_norm(rows.delta, scale, rows.h, batch.logits_rows, weights_.norm, eps,
                            config_.logit_divisor, final);
@@ -148,7 +154,8 @@ TensorView Model::logits(std::int32_t first, std::int32_t count, Workspace& work
   const TensorView& final = workspace.final_;
   const TensorView in{final.row(first), count, final.cols, final.stride};
   const LinearTarget out{&weights_.head(), workspace.logits_.first_rows(count)};
-  backend_->linear(in, {&out, 1});
+  backend_->load_input(in, *workspace.inputs_.hidden);
+  backend_->linear(*workspace.inputs_.hidden, {&out, 1});
   return out.out;
 }
 

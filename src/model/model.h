@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "backend/backend.h"
@@ -14,15 +15,21 @@ namespace bitcpm {
 
 // One batch's intermediate results, a row per token. Views into a Workspace.
 struct Activations {
-  TensorView h;             // [rows, hidden] residual stream
-  TensorView x;             // [rows, hidden] normalised input of a branch
-  TensorView delta;         // [rows, hidden] output of a branch
-  TensorView q, attention;  // [rows, heads * head_dim]
-  TensorView k, v;          // [rows, kv heads * head_dim]
-  TensorView gate, up;      // [rows, intermediate]
-  TensorView cos, sin;      // [rows, head_dim / 2]
+  TensorView h;         // [rows, hidden] residual stream
+  TensorView delta;     // [rows, hidden] output of a branch
+  TensorView q;         // [rows, heads * head_dim]
+  TensorView k, v;      // [rows, kv heads * head_dim]
+  TensorView gate, up;  // [rows, intermediate]
+  TensorView cos, sin;  // [rows, head_dim / 2]
 
   Activations first_rows(std::int64_t count) const;
+};
+
+// The inputs of the linears, one per width and use.
+struct LinearInputs {
+  std::unique_ptr<LinearInput> hidden;     // normalised input of a branch, or of the head
+  std::unique_ptr<LinearInput> attention;  // [rows, heads * head_dim], into o_proj
+  std::unique_ptr<LinearInput> mlp;        // [rows, intermediate], into down_proj
 };
 
 // Memory of forward passes of up to max_rows tokens. One per engine thread.
@@ -38,6 +45,7 @@ class Workspace {
   Rope rope_;
   Buffer buffer_;
   Activations rows_;
+  LinearInputs inputs_;
   TensorView final_;   // [rows, hidden] of the last forward's logits_rows
   TensorView logits_;  // [kMaxLogitsRows, vocab]
 };
@@ -79,8 +87,8 @@ class Model {
 
  private:
   void attention(const LayerWeights& layer, std::int32_t index, const BatchView& batch,
-                 KvCache& cache, const Activations& rows) const;
-  void mlp(const LayerWeights& layer, const Activations& rows) const;
+                 KvCache& cache, const Activations& rows, const LinearInputs& inputs) const;
+  void mlp(const LayerWeights& layer, const Activations& rows, const LinearInputs& inputs) const;
 
   ModelConfig config_;
   ModelWeights weights_;

@@ -25,6 +25,8 @@ class WeightReader {
   // The slots in order; the head's is left out when it is tied.
   const std::vector<TensorSlot>& slots() const { return slots_; }
 
+  bool head_tied() const { return report_.head_tied; }
+
   // Reads slot `index`, adds it to the report and releases its pages in the file. Norms come as
   // kF32 or kBf16 matrices of one row. Errors: kExhausted.
   Result<QuantizedMatrix> read(std::size_t index, ThreadPool& pool, const LoadProgress& progress);

@@ -21,7 +21,7 @@ struct ModelWeights {
   std::unique_ptr<PreparedWeight> embed_tokens;  // [vocab, hidden]
   std::vector<LayerWeights> layers;
   Buffer norm;                              // [hidden]
-  std::unique_ptr<PreparedWeight> lm_head;  // [vocab, hidden]; null: tied to embed_tokens
+  std::unique_ptr<PreparedWeight> lm_head;  // [vocab, hidden]; null: embed_tokens serves
 
   const PreparedWeight& head() const { return lm_head ? *lm_head : *embed_tokens; }
   std::size_t bytes() const;

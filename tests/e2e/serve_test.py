@@ -191,7 +191,7 @@ class Lifecycle(unittest.TestCase):
             (("--kv-cache-memory-bytes", "1000t"), "1000000000000000"),
             (("--kv-cache-dtype", "fp8"), "fp8"),
             (("--quantization", "awq"), "awq"),
-            (("--numerics", "fast"), "fast"),
+            (("--numerics", "quick"), "numerics"),
         ):
             with self.subTest(args):
                 done = harness.run("serve", "--port", harness.free_port(), *args,

@@ -12,8 +12,8 @@
 
 namespace bitcpm::golden {
 
-GoldenModel::GoldenModel(const std::string& isa, int threads) {
-  backend_ = make_cpu_backend({.threads = threads, .isa = isa}).value();
+GoldenModel::GoldenModel(const std::string& isa, int threads, Numerics numerics) {
+  backend_ = make_cpu_backend({.threads = threads, .isa = isa, .numerics = numerics}).value();
   ModelFiles files = embedded_model_files();
   const ModelConfig config = read_model_config(files).value();
   model_ = load_model(files, config, *backend_, {}).value().model;

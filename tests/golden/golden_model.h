@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/cpu_backend.h"
 #include "engine/engine.h"
 #include "model/model.h"
 
@@ -14,7 +15,8 @@ namespace bitcpm::golden {
 // The embedded model on one CPU level.
 class GoldenModel {
  public:
-  explicit GoldenModel(const std::string& isa, int threads = 2);
+  explicit GoldenModel(const std::string& isa, int threads = 2,
+                       Numerics numerics = Numerics::kExact);
 
   const Model& model() const { return *model_; }
 

@@ -1,58 +1,30 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <sstream>
 
 #include "base/json.h"
 #include "golden_data.h"
 #include "golden_model.h"
-#include "text/tokenizer.h"
+#include "wikitext2.h"
 
 namespace bitcpm::golden {
 namespace {
-
-// The reference deployment's texts: the first 50 whose stripped length exceeds 50 characters.
-std::vector<std::string> first_texts(const std::string& path) {
-  std::vector<std::string> texts;
-  std::istringstream lines(read_text(path));
-  for (std::string line; texts.size() < 50 && std::getline(lines, line);) {
-    auto text = json::value_to<std::string>(parse_json(line)->at("text"));
-    const std::size_t begin = text.find_first_not_of(" \t\r\n");
-    const std::size_t end = text.find_last_not_of(" \t\r\n");
-    std::size_t characters = 0;
-    for (std::size_t i = begin; begin != std::string::npos && i <= end; ++i) {
-      characters += (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80 ? 1 : 0;
-    }
-    if (characters > 50) texts.push_back(std::move(text));
-  }
-  return texts;
-}
 
 // Protects: perplexity on WikiText-2 by the reference deployment's method (cut to 512 tokens, mean
 // loss per text, weighted by its tokens) equals the f32 reference to four digits after the point,
 // and so does the weighting by predicted tokens.
 TEST(Perplexity, WikiText2) {
-  const std::string path = wikitext2_path();
-  if (path.empty()) {
-    GTEST_SKIP() << "SKIPPED: WikiText-2 is not on this machine; set BITCPM_WIKITEXT2 to a file "
-                    "with one {\"text\"} per line";
-  }
+  const auto texts = wikitext2_ids();
+  if (texts.empty()) GTEST_SKIP() << kNoWikitext2;
   const json::value want =
       parse_json(read_text(std::string(BITCPM_SOURCE_DIR) + "/tests/golden/ppl.json")).value();
-  const std::string assets = std::string(BITCPM_SOURCE_DIR) + "/assets/bitcpm-tiny/";
-  const Tokenizer tokenizer = Tokenizer::load(read_text(assets + "tokenizer.json"),
-                                              read_text(assets + "tokenizer_config.json"))
-                                  .value();
   const GoldenModel golden("auto");
   double by_tokens = 0;
   double by_predictions = 0;
   std::size_t tokens = 0;
   std::size_t index = 0;
-  const std::vector<std::string> texts = first_texts(path);
   ASSERT_EQ(texts.size(), 50u);
-  for (const std::string& text : texts) {
-    std::vector<TokenId> ids = tokenizer.encode(text, true).value();
-    ids.resize(std::min<std::size_t>(ids.size(), 512));
+  for (const std::vector<TokenId>& ids : texts) {
     const json::value& reference = want.at("texts").at(index++);
     ASSERT_EQ(ids.size(), reference.at("n_tokens").to_number<std::size_t>());
     const std::vector<float> logits = golden.logits(ids, 256);

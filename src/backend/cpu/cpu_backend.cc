@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "backend/cpu/cpu_kv_cache.h"
-#include "backend/cpu/cpu_weight.h"
+#include "backend/cpu/cpu_linear_input.h"
+#include "backend/cpu/field_weight.h"
+#include "backend/cpu/panel_weight.h"
 #include "base/cpu_budget.h"
 #include "kernels/dispatch.h"
 
@@ -18,7 +20,7 @@ using kernels::kKvBlockTokens;
 // tile keeps the kernels on their fast path.
 std::size_t panel_grain(std::size_t panels, int threads) {
   const std::size_t share = panels / (4 * static_cast<std::size_t>(threads));
-  return std::max<std::size_t>(4, share & ~std::size_t{3});
+  return std::max<std::size_t>(1, share);
 }
 
 void add_scaled(const float* delta, float scale, std::int64_t n, float* h) {
@@ -46,7 +48,8 @@ const SequenceSlice& sequence_of(const BatchView& batch, std::int64_t row) {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const kernels::KernelTable& table, int threads) : table_(table), pool_(threads) {}
+  CpuBackend(const kernels::KernelTable& table, int threads, Numerics numerics)
+      : table_(table), pool_(threads), fast_(numerics == Numerics::kFast) {}
 
   std::string description() const override {
     return std::string("cpu ") + table_.isa + ", " + std::to_string(pool_.threads()) +
@@ -56,7 +59,21 @@ class CpuBackend final : public Backend {
   ThreadPool& pool() override { return pool_; }
 
   Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) override {
-    return CpuWeight::pack(std::move(matrix), pool_);
+    if (fast_ && matrix.form == WeightForm::kTernary) {
+      return FieldWeight::pack_ternary(matrix, pool_);
+    }
+    return PanelWeight::pack(std::move(matrix), pool_);
+  }
+  Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix) override {
+    if (!fast_) return std::unique_ptr<PreparedWeight>();
+    return FieldWeight::quantize(matrix, pool_);
+  }
+  Result<std::unique_ptr<LinearInput>> make_linear_input(std::int64_t max_rows, std::int64_t cols,
+                                                         InputUse use) override {
+    const auto form = !fast_                    ? CpuLinearInput::Form::kFloat
+                      : use == InputUse::kGated ? CpuLinearInput::Form::kWideInt8
+                                                : CpuLinearInput::Form::kInt8;
+    return CpuLinearInput::allocate(max_rows, cols, form);
   }
   Result<std::unique_ptr<KvCache>> allocate_kv(const KvShape& shape,
                                                std::int32_t num_blocks) override {
@@ -82,19 +99,23 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void rms_norm(TensorView x, const Buffer& weight, float eps, TensorView out) override {
+  void rms_norm(TensorView x, const Buffer& weight, float eps, LinearInput& out) override {
+    auto& input = cpu_input(out);
     each_row(static_cast<std::size_t>(x.rows), [&](std::int64_t t) {
       table_.rms_norm(x.row(t), weight.as<float>(), eps, static_cast<std::size_t>(x.cols),
-                      out.row(t));
+                      input.row(t));
+      input.finish_row(table_, t);
     });
   }
 
   void add_scaled_rms_norm(TensorView delta, float scale, TensorView h, const Buffer& weight,
-                           float eps, TensorView out) override {
+                           float eps, LinearInput& out) override {
+    auto& input = cpu_input(out);
     each_row(static_cast<std::size_t>(h.rows), [&](std::int64_t t) {
       add_scaled(delta.row(t), scale, h.cols, h.row(t));
       table_.rms_norm(h.row(t), weight.as<float>(), eps, static_cast<std::size_t>(h.cols),
-                      out.row(t));
+                      input.row(t));
+      input.finish_row(table_, t);
     });
   }
 
@@ -110,25 +131,31 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void linear(TensorView x, std::span<const LinearTarget> targets) override {
+  void load_input(TensorView x, LinearInput& out) override {
+    auto& input = cpu_input(out);
+    each_row(static_cast<std::size_t>(x.rows), [&](std::int64_t t) {
+      std::copy_n(x.row(t), x.cols, input.row(t));
+      input.finish_row(table_, t);
+    });
+  }
+
+  void linear(const LinearInput& x, std::span<const LinearTarget> targets) override {
+    const auto& input = static_cast<const CpuLinearInput&>(x);
     std::size_t panels = 0;
     for (const LinearTarget& target : targets) panels += cpu_weight(target).panels();
-    pool_.parallel_for(
-        panels, panel_grain(panels, pool_.threads()), [&](std::size_t begin, std::size_t end) {
-          std::size_t base = 0;  // of the current weight, in the numbering over all of them
-          for (const LinearTarget& target : targets) {
-            const CpuWeight& weight = cpu_weight(target);
-            const std::size_t first = std::max(begin, base);
-            const std::size_t last = std::min(end, base + weight.panels());
-            if (first < last) {
-              weight.multiply(
-                  table_, first - base, last - base,
-                  {x.data, static_cast<std::size_t>(x.stride), target.out.data,
-                   static_cast<std::size_t>(target.out.stride), static_cast<std::size_t>(x.rows)});
-            }
-            base += weight.panels();
-          }
-        });
+    pool_.parallel_for(panels, panel_grain(panels, pool_.threads()),
+                       [&](std::size_t begin, std::size_t end) {
+                         std::size_t base = 0;  // of the current weight, numbered over all of them
+                         for (const LinearTarget& target : targets) {
+                           const CpuWeight& weight = cpu_weight(target);
+                           const std::size_t first = std::max(begin, base);
+                           const std::size_t last = std::min(end, base + weight.panels());
+                           if (first < last) {
+                             weight.multiply(table_, first - base, last - base, input, target.out);
+                           }
+                           base += weight.panels();
+                         }
+                       });
   }
 
   void rope_append_kv(TensorView q, TensorView k, TensorView v, const RopeAngles& angles,
@@ -151,7 +178,8 @@ class CpuBackend final : public Backend {
   }
 
   void paged_attention(TensorView q, const BatchView& batch, const KvCache& cache,
-                       std::int32_t layer, float scale, TensorView out) override {
+                       std::int32_t layer, float scale, LinearInput& out) override {
+    auto& input = cpu_input(out);
     const auto& kv = static_cast<const CpuKvCache&>(cache);
     const auto kv_heads = static_cast<std::size_t>(kv.shape().num_key_value_heads);
     const auto head_dim = static_cast<std::size_t>(kv.shape().head_dim);
@@ -164,7 +192,7 @@ class CpuBackend final : public Backend {
       const std::int64_t last = sequence.first_position + t - sequence.first_row;
       const std::size_t offset = kv_head * heads * head_dim;
       table_.attention({.q = q.row(t) + offset,
-                        .out = out.row(t) + offset,
+                        .out = input.row(t) + offset,
                         .heads = heads,
                         .head_dim = head_dim,
                         .k_blocks = kv.keys(layer, static_cast<std::int32_t>(kv_head)),
@@ -173,18 +201,26 @@ class CpuBackend final : public Backend {
                         .block_ids = sequence.block_ids.data(),
                         .context = static_cast<std::size_t>(last + 1),
                         .scale = scale});
+      input.finish(table_, t, static_cast<std::int64_t>(offset),
+                   static_cast<std::int64_t>(offset + heads * head_dim));
     });
   }
 
-  void silu_mul(TensorView gate, TensorView up) override {
+  void silu_mul(TensorView gate, TensorView up, LinearInput& out) override {
+    auto& input = cpu_input(out);
     each_row(static_cast<std::size_t>(gate.rows), [&](std::int64_t t) {
-      table_.silu_mul(gate.row(t), up.row(t), static_cast<std::size_t>(gate.cols), gate.row(t));
+      table_.silu_mul(gate.row(t), up.row(t), static_cast<std::size_t>(gate.cols), input.row(t));
+      input.finish_row(table_, t);
     });
   }
 
  private:
   static const CpuWeight& cpu_weight(const LinearTarget& target) {
     return static_cast<const CpuWeight&>(*target.weight);
+  }
+
+  static CpuLinearInput& cpu_input(LinearInput& input) {
+    return static_cast<CpuLinearInput&>(input);
   }
 
   template <class Body>
@@ -209,6 +245,7 @@ class CpuBackend final : public Backend {
 
   kernels::KernelTable table_;
   ThreadPool pool_;
+  bool fast_;
 };
 
 }  // namespace
@@ -221,7 +258,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options) {
                  "threads must be 0 to 1024, not " + std::to_string(options.threads)};
   }
   const int threads = options.threads == 0 ? usable_cpus() : options.threads;
-  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(table, threads));
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(table, threads, options.numerics));
 }
 
 }  // namespace bitcpm

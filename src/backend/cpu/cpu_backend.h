@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "backend/backend.h"
+#include "backend/numerics.h"
 #include "base/result.h"
 
 namespace bitcpm {
@@ -12,9 +13,10 @@ namespace bitcpm {
 struct CpuOptions {
   int threads = 0;           // 0: usable_cpus()
   std::string isa = "auto";  // "auto", or a level's name: scalar, avx2, avx512vnni
+  Numerics numerics = Numerics::kExact;
 };
 
-// The CPU of this machine, `exact` numerics: f32 activations, f32 KV cache.
+// The CPU of this machine; f32 KV cache.
 // Errors: kInvalid (unknown level), kUnsupported (a level this CPU lacks).
 Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options);
 

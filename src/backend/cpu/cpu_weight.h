@@ -1,41 +1,26 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
+#include <cstdint>
 
 #include "backend/backend.h"
+#include "backend/cpu/cpu_linear_input.h"
 #include "kernels/table.h"
 
 namespace bitcpm {
 
-// A weight matrix in panels of 16 rows (kernels/table.h).
-class CpuWeight final : public PreparedWeight {
+// A weight matrix as some CPU kernel wants it: rows in panels, the unit in which threads share out
+// a product.
+class CpuWeight : public PreparedWeight {
  public:
-  // Errors: kExhausted (no memory).
-  static Result<std::unique_ptr<PreparedWeight>> pack(QuantizedMatrix matrix, ThreadPool& pool);
+  virtual std::size_t panels() const = 0;
 
-  std::int64_t rows() const override { return rows_; }
-  std::int64_t cols() const override { return cols_; }
-  std::size_t bytes() const override { return codes_.size() + scales_.size(); }
+  // out = x W^T for the rows of panels [first, last) and the first out.rows rows of x.
+  virtual void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
+                        const CpuLinearInput& x, TensorView out) const = 0;
 
-  std::size_t panels() const;
-
-  // y = x W^T for the rows of panels [first, last).
-  void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
-                const kernels::LinearIo& io) const;
-
-  // scale * row, widened to f32. Dense forms only: embeddings are never ternary.
-  void copy_row(std::int64_t row, float scale, float* out) const;
-
- private:
-  CpuWeight() = default;
-
-  WeightForm form_ = WeightForm::kBf16;
-  std::int64_t rows_ = 0;
-  std::int64_t cols_ = 0;
-  std::int64_t group_ = 0;
-  Buffer codes_;
-  Buffer scales_;
+  // scale * row `row`, widened to f32: for embeddings.
+  virtual void copy_row(std::int64_t row, float scale, float* out) const = 0;
 };
 
 }  // namespace bitcpm

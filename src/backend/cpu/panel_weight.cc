@@ -1,4 +1,4 @@
-#include "backend/cpu/cpu_weight.h"
+#include "backend/cpu/panel_weight.h"
 
 #include <algorithm>
 #include <string>
@@ -39,14 +39,15 @@ constexpr std::uint32_t kAllZeroCodes = 0x55555555u;  // sixteen times code 1, w
 
 }  // namespace
 
-Result<std::unique_ptr<PreparedWeight>> CpuWeight::pack(QuantizedMatrix matrix, ThreadPool& pool) {
+Result<std::unique_ptr<PreparedWeight>> PanelWeight::pack(QuantizedMatrix matrix,
+                                                          ThreadPool& pool) {
   const auto rows = static_cast<std::size_t>(matrix.rows);
   const auto cols = static_cast<std::size_t>(matrix.cols);
   const bool ternary = matrix.form == WeightForm::kTernary;
   BITCPM_CHECK(cols % (ternary ? 32 : 2) == 0);  // the model's shape rules promise multiples of 32
   const std::size_t padded = panels_of(matrix.rows) * kPanelRows;
 
-  std::unique_ptr<CpuWeight> weight(new CpuWeight);
+  std::unique_ptr<PanelWeight> weight(new PanelWeight);
   weight->form_ = matrix.form;
   weight->rows_ = matrix.rows;
   weight->cols_ = matrix.cols;
@@ -78,12 +79,14 @@ Result<std::unique_ptr<PreparedWeight>> CpuWeight::pack(QuantizedMatrix matrix, 
   return std::unique_ptr<PreparedWeight>(std::move(weight));
 }
 
-std::size_t CpuWeight::panels() const { return panels_of(rows_); }
+std::size_t PanelWeight::panels() const { return panels_of(rows_); }
 
-void CpuWeight::multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
-                         const kernels::LinearIo& io) const {
+void PanelWeight::multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
+                           const CpuLinearInput& x, TensorView out) const {
   const auto rows = static_cast<std::size_t>(rows_);
   const auto cols = static_cast<std::size_t>(cols_);
+  const kernels::LinearIo io{x.values(), cols, out.data, static_cast<std::size_t>(out.stride),
+                             static_cast<std::size_t>(out.rows)};
   switch (form_) {
     case WeightForm::kTernary:
       table.ternary_linear({codes_.as<std::uint32_t>(), scales_.as<std::uint16_t>(), rows, cols,
@@ -99,7 +102,7 @@ void CpuWeight::multiply(const kernels::KernelTable& table, std::size_t first, s
   }
 }
 
-void CpuWeight::copy_row(std::int64_t row, float scale, float* out) const {
+void PanelWeight::copy_row(std::int64_t row, float scale, float* out) const {
   BITCPM_CHECK(form_ != WeightForm::kTernary && row >= 0 && row < rows_);
   const auto cols = static_cast<std::size_t>(cols_);
   const std::size_t panel = static_cast<std::size_t>(row) / kPanelRows;

@@ -1,11 +1,15 @@
-#include "kernels/avx2/vec16.h"
+#include "kernels/avx2/dot16.h"
 #include "kernels/table.h"
-// After vec16.h, on which they are written.
+// After dot16.h, on which they are written.
 #include "kernels/shared/linear.h"
 
 #include "kernels/shared/elementwise.h"
 
 #include "kernels/shared/attention.h"
+
+#include "kernels/shared/field_linear.h"
+
+#include "kernels/shared/quantize.h"
 
 namespace bitcpm::kernels {
 
@@ -18,6 +22,9 @@ void install_avx2(KernelTable& table) {
   table.rms_norm = rms_norm;
   table.silu_mul = silu_mul;
   table.attention = attention;
+  table.quantize = quantize;
+  table.ternary_fields = field_linear<TernaryForm, 1, 3>;
+  table.int8_fields = field_linear<Int8Form, 1, 3>;
 }
 
 }  // namespace bitcpm::kernels

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace bitcpm {
+
+// What is promised about results (docs/numerics.md). Weights are lossless in both.
+enum class Numerics : std::uint8_t {
+  kExact,  // f32 activations
+  kFast,   // int8 activations, one scale per token and 32 in-features; a head of 8-bit weights
+};
+
+std::string_view numerics_name(Numerics numerics);  // "exact", "fast"
+
+// How far logits are from `exact` ones, over the positions of some texts.
+struct Drift {
+  double kl;          // mean KL divergence of the next-token distributions, in nats
+  double ppl_change;  // perplexity / exact perplexity - 1
+};
+
+// Of the embedded model on 50 texts of WikiText-2 (9,228 positions); fast_golden_test measures it
+// again and fails where these figures no longer hold.
+inline constexpr Drift kFastDrift{.kl = 1.64e-4, .ppl_change = 5.4e-4};
+
+// For the log: what the arithmetic is, and for `fast` its measured drift.
+std::string describe_numerics(Numerics numerics);
+
+}  // namespace bitcpm

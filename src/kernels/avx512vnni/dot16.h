@@ -1,0 +1,46 @@
+#pragma once
+
+#include "kernels/avx512vnni/vec16.h"
+
+// Integer dot products over sixteen 32-bit lanes. Same operations and bits as scalar/dot16.h.
+namespace {
+
+struct I16x {
+  __m512i v;
+};
+struct Bytes {
+  __m512i v;
+};
+
+inline I16x set1_int(int32_t v) { return {_mm512_set1_epi32(v)}; }
+inline F16x to_float(I16x v) { return {_mm512_cvtepi32_ps(v.v)}; }
+
+inline Bytes load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+inline Bytes mask_bytes(Bytes b, uint32_t mask) {
+  return {_mm512_and_si512(b.v, _mm512_set1_epi32(static_cast<int>(mask)))};
+}
+inline Bytes load_quad(const void* p) {
+  int32_t quad;
+  __builtin_memcpy(&quad, p, 4);
+  return {_mm512_set1_epi32(quad)};
+}
+inline I16x dot4(I16x sum, Bytes u, Bytes s) { return {_mm512_dpbusd_epi32(sum.v, u.v, s.v)}; }
+inline I16x dot4_small(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
+inline void prefetch(const void* p) { _mm_prefetch(p, _MM_HINT_T0); }
+
+// Rounds v * inverse to integers (ties to even), stores them as bytes and returns them as floats.
+inline F16x store_rounded(int8_t* p, F16x v) {
+  const __m512i rounded = _mm512_cvtps_epi32(v.v);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(rounded));
+  return {_mm512_cvtepi32_ps(rounded)};
+}
+inline uint32_t mask_equal(F16x v, float value) {
+  return _mm512_cmp_ps_mask(v.v, _mm512_set1_ps(value), _CMP_EQ_OQ);
+}
+inline F16x drop_equal(F16x v, float value) {
+  const __mmask16 others = _mm512_cmp_ps_mask(v.v, _mm512_set1_ps(value), _CMP_NEQ_UQ);
+  return {_mm512_maskz_mov_ps(others, v.v)};
+}
+inline F16x abs(F16x v) { return {_mm512_abs_ps(v.v)}; }
+
+}  // namespace

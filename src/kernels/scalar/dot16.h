@@ -1,0 +1,64 @@
+#pragma once
+
+#include "kernels/scalar/vec16.h"
+
+// Integer dot products over sixteen 32-bit lanes in plain C++: the definition that the other
+// levels' dot16.h must equal bit for bit.
+namespace {
+
+struct I16x {
+  Ints lane;
+};
+struct Bytes {  // 64 bytes; lane i holds bytes 4 i to 4 i + 3
+  Words lane;
+};
+
+inline I16x set1_int(int32_t v) { return {Ints{} + v}; }
+inline F16x to_float(I16x v) { return {__builtin_convertvector(v.lane, Lanes)}; }
+
+inline Bytes load_bytes(const uint8_t* p) {
+  Bytes out;
+  __builtin_memcpy(&out.lane, p, sizeof(out.lane));
+  return out;
+}
+inline Bytes mask_bytes(Bytes b, uint32_t mask) { return {b.lane & mask}; }
+
+// The same four signed bytes in every lane.
+inline Bytes load_quad(const void* p) {
+  uint32_t quad;
+  __builtin_memcpy(&quad, p, 4);
+  return {Words{} + quad};
+}
+
+// sum + the four products of unsigned bytes of u with signed bytes of s, lane by lane.
+inline I16x dot4(I16x sum, Bytes u, Bytes s) {
+  for (int j = 0; j < 4; ++j) {
+    const Ints weight = (Ints)((u.lane >> (8 * j)) & 0xffu);
+    const Ints value = (Ints)(s.lane << (24 - 8 * j)) >> 24;
+    sum.lane += weight * value;
+  }
+  return sum;
+}
+// The same where no byte of u is above 128.
+inline I16x dot4_small(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
+inline void prefetch(const void* p) { __builtin_prefetch(p); }
+
+// Rounds to integers (ties to even), stores them as bytes and returns them. |v| < 127.5.
+inline F16x store_rounded(int8_t* p, F16x v) {
+  const F16x magic = set1(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const F16x rounded = sub(add(v, magic), magic);
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(rounded.lane[i]);
+  return rounded;
+}
+// Bit i: lane i equals `value`. And the lanes with those at 0.
+inline uint32_t mask_equal(F16x v, float value) {
+  uint32_t mask = 0;
+  for (int i = 0; i < 16; ++i) mask |= (v.lane[i] == value ? 1u : 0u) << i;
+  return mask;
+}
+inline F16x drop_equal(F16x v, float value) {
+  return map([&](int i) { return v.lane[i] == value ? 0.0f : v.lane[i]; });
+}
+inline F16x abs(F16x v) { return {(Lanes)((Words)v.lane & 0x7fffffffu)}; }
+
+}  // namespace

@@ -1,0 +1,38 @@
+#pragma once
+
+#include "kernels/shared/field_tile.h"
+
+// Covers a range of panels and all tokens with tiles of int8 products.
+namespace {
+
+// Panels [first, last) by all tokens. A block of tokens small enough that their codes stay in the
+// second-level cache; within it, a panel stays in the first for every tile of tokens.
+template <class Form, size_t F, size_t T, bool Wide>
+void field_blocks(const typename Form::Weights& w, size_t first, size_t last,
+                  const QuantizedIo& io) {
+  constexpr size_t kTokenBlock = 96;
+  for (size_t begin = 0; begin < io.tokens; begin += kTokenBlock) {
+    const size_t end = begin + kTokenBlock < io.tokens ? begin + kTokenBlock : io.tokens;
+    for (size_t panel = first; panel < last; ++panel) {
+      size_t token = begin;
+      for (; token + T <= end; token += T) field_tile<Form, F, T, Wide>(w, panel, io, token);
+      if (T > 2 && token + 2 <= end) {
+        field_tile<Form, F, 2, Wide>(w, panel, io, token);
+        token += 2;
+      }
+      for (; token < end; ++token) field_tile<Form, F, 1, Wide>(w, panel, io, token);
+    }
+  }
+}
+
+template <class Form, size_t F, size_t T>
+void field_linear(const typename Form::Weights& w, size_t first, size_t last,
+                  const QuantizedIo& io) {
+  if (io.x.extras != nullptr) {
+    field_blocks<Form, F, T, true>(w, first, last, io);
+  } else {
+    field_blocks<Form, F, T, false>(w, first, last, io);
+  }
+}
+
+}  // namespace
