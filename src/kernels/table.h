@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/attention_args.h"
 #include "kernels/quantized.h"
 
 // What a CPU level provides. This header is included by object files built for CPUs that the
@@ -42,21 +43,6 @@ struct LinearIo {
   size_t tokens;
 };
 
-// One token's attention over the cache of its sequence, for the query heads of one K/V head.
-struct AttentionArgs {
-  const float* q;         // [heads, head_dim]
-  float* out;             // [heads, head_dim]
-  size_t heads;           // query heads that share this K/V head
-  size_t head_dim;        // a multiple of 16, at most 256
-  const float* k_blocks;  // block b starts at k_blocks + b * block_stride: [head_dim][32]
-  const float* v_blocks;  // likewise: [32][head_dim]
-  size_t block_stride;
-  const int32_t* block_ids;  // of the sequence, in order
-  size_t context;            // positions to attend to, >= 1
-  float scale;
-};
-constexpr size_t kKvBlockTokens = 32;
-
 struct KernelTable {
   const char* isa;
 
@@ -76,9 +62,13 @@ struct KernelTable {
   // out = gate / (1 + exp(-gate)) * up; n a multiple of 16. out may alias either.
   void (*silu_mul)(const float* gate, const float* up, size_t n, float* out);
 
-  // softmax(scale q K) V by the online algorithm (FlashAttention-2, arXiv:2307.08691, Alg. 1), one
-  // block of 32 positions at a time, ascending.
-  void (*attention)(const AttentionArgs& args);
+  // Attention to positions [begin, begin + kAttentionSplit), begin a multiple of kAttentionSplit:
+  // shared/attention.h.
+  void (*attention)(const AttentionArgs& args, size_t begin, const AttentionPart& part);
+
+  // out[head_dim] = row `row` of softmax(scale q K) V, from all its parts, which are overwritten.
+  void (*merge_attention)(const AttentionPart* parts, size_t count, size_t row, size_t head_dim,
+                          float* out);
 
   // The `fast` kernels: shared/quantize.h and shared/field_tile.h define them. x: n values, a
   // multiple of 32; out: where they go.

@@ -37,17 +37,28 @@ Buffer Buffer::allocate(std::size_t size) {
   return buffer;
 }
 
+Buffer Buffer::part_of(std::shared_ptr<void> owner, std::byte* data, std::size_t size) {
+  Buffer buffer;
+  buffer.data_ = data;
+  buffer.size_ = size;
+  buffer.owner_ = std::move(owner);
+  return buffer;
+}
+
 Buffer::Buffer(Buffer&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      owner_(std::move(other.owner_)) {}
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(owner_, other.owner_);
   return *this;
 }
 
 Buffer::~Buffer() {
-  if (data_ == nullptr) return;
+  if (data_ == nullptr || owner_ != nullptr) return;
   if (size_ >= kMapFrom) {
     ::munmap(data_, size_);
   } else {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
+#include <memory>
 
 namespace bitcpm {
 
@@ -11,6 +11,9 @@ class Buffer {
  public:
   // Out of memory is an empty Buffer for size > 0; callers turn it into kExhausted.
   static Buffer allocate(std::size_t size);
+
+  // A part of memory that somebody else owns, and that lives as long as this buffer.
+  static Buffer part_of(std::shared_ptr<void> owner, std::byte* data, std::size_t size);
 
   Buffer() = default;
   Buffer(Buffer&& other) noexcept;
@@ -33,6 +36,7 @@ class Buffer {
  private:
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  std::shared_ptr<void> owner_;  // null: this buffer itself
 };
 
 }  // namespace bitcpm

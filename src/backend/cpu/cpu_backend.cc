@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
+#include "backend/cpu/cpu_attention.h"
 #include "backend/cpu/cpu_kv_cache.h"
 #include "backend/cpu/cpu_linear_input.h"
 #include "backend/cpu/field_weight.h"
@@ -19,7 +19,7 @@ using kernels::kKvBlockTokens;
 // Panels per claimed task: a few tasks per thread even out the ends, and a multiple of the widest
 // tile keeps the kernels on their fast path.
 std::size_t panel_grain(std::size_t panels, int threads) {
-  const std::size_t share = panels / (4 * static_cast<std::size_t>(threads));
+  const std::size_t share = panels / (2 * static_cast<std::size_t>(threads));
   return std::max<std::size_t>(1, share);
 }
 
@@ -38,14 +38,6 @@ void rotate(const float* cos, const float* sin, std::int32_t head_dim, float* he
   }
 }
 
-// The sequence whose rows include `row`: the last that begins at or before it.
-const SequenceSlice& sequence_of(const BatchView& batch, std::int64_t row) {
-  const auto after = std::upper_bound(
-      batch.sequences.begin(), batch.sequences.end(), row,
-      [](std::int64_t r, const SequenceSlice& sequence) { return r < sequence.first_row; });
-  return *(after - 1);
-}
-
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const kernels::KernelTable& table, int threads, Numerics numerics)
@@ -60,13 +52,13 @@ class CpuBackend final : public Backend {
 
   Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) override {
     if (fast_ && matrix.form == WeightForm::kTernary) {
-      return FieldWeight::pack_ternary(matrix, pool_);
+      return FieldWeight::pack_ternary(matrix, arena_, pool_);
     }
-    return PanelWeight::pack(std::move(matrix), pool_);
+    return PanelWeight::pack(std::move(matrix), arena_, pool_);
   }
   Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix) override {
     if (!fast_) return std::unique_ptr<PreparedWeight>();
-    return FieldWeight::quantize(matrix, pool_);
+    return FieldWeight::quantize(matrix, arena_, pool_);
   }
   Result<std::unique_ptr<LinearInput>> make_linear_input(std::int64_t max_rows, std::int64_t cols,
                                                          InputUse use) override {
@@ -179,31 +171,8 @@ class CpuBackend final : public Backend {
 
   void paged_attention(TensorView q, const BatchView& batch, const KvCache& cache,
                        std::int32_t layer, float scale, LinearInput& out) override {
-    auto& input = cpu_input(out);
-    const auto& kv = static_cast<const CpuKvCache&>(cache);
-    const auto kv_heads = static_cast<std::size_t>(kv.shape().num_key_value_heads);
-    const auto head_dim = static_cast<std::size_t>(kv.shape().head_dim);
-    const std::size_t heads = static_cast<std::size_t>(q.cols) / head_dim / kv_heads;
-    const std::size_t tasks = static_cast<std::size_t>(q.rows) * kv_heads;
-    pool_.parallel_for(tasks, 1, [&](std::size_t task, std::size_t) {
-      const std::size_t kv_head = task % kv_heads;
-      const auto t = static_cast<std::int64_t>(task / kv_heads);
-      const SequenceSlice& sequence = sequence_of(batch, t);
-      const std::int64_t last = sequence.first_position + t - sequence.first_row;
-      const std::size_t offset = kv_head * heads * head_dim;
-      table_.attention({.q = q.row(t) + offset,
-                        .out = input.row(t) + offset,
-                        .heads = heads,
-                        .head_dim = head_dim,
-                        .k_blocks = kv.keys(layer, static_cast<std::int32_t>(kv_head)),
-                        .v_blocks = kv.values(layer, static_cast<std::int32_t>(kv_head)),
-                        .block_stride = kv.block_stride(),
-                        .block_ids = sequence.block_ids.data(),
-                        .context = static_cast<std::size_t>(last + 1),
-                        .scale = scale});
-      input.finish(table_, t, static_cast<std::int64_t>(offset),
-                   static_cast<std::int64_t>(offset + heads * head_dim));
-    });
+    attend(table_, pool_, {q, batch, static_cast<const CpuKvCache&>(cache), layer, scale},
+           cpu_input(out));
   }
 
   void silu_mul(TensorView gate, TensorView up, LinearInput& out) override {
@@ -245,6 +214,7 @@ class CpuBackend final : public Backend {
 
   kernels::KernelTable table_;
   ThreadPool pool_;
+  Arena arena_;  // of all weights
   bool fast_;
 };
 

@@ -62,7 +62,8 @@ std::uint16_t bf16_at_least(float value) {
 }  // namespace
 
 Result<std::unique_ptr<FieldWeight>> FieldWeight::allocate(const QuantizedMatrix& matrix,
-                                                           bool ternary, std::int64_t group) {
+                                                           bool ternary, std::int64_t group,
+                                                           Arena& arena) {
   std::unique_ptr<FieldWeight> weight(new FieldWeight);
   weight->ternary_ = ternary;
   weight->rows_ = matrix.rows;
@@ -73,8 +74,8 @@ Result<std::unique_ptr<FieldWeight>> FieldWeight::allocate(const QuantizedMatrix
   const auto cols = static_cast<std::size_t>(matrix.cols);
   const std::size_t line_bytes = padded * cols / (ternary ? 4 : 1);
   const std::size_t scale_bytes = padded * (cols / static_cast<std::size_t>(group)) * 2;
-  weight->lines_ = Buffer::allocate(line_bytes);
-  weight->scales_ = Buffer::allocate(scale_bytes);
+  weight->lines_ = arena.take(line_bytes);
+  weight->scales_ = arena.take(scale_bytes);
   if (weight->lines_.size() != line_bytes || weight->scales_.size() != scale_bytes) {
     return Error{Errc::kExhausted, "no memory for a weight of " + std::to_string(matrix.rows) +
                                        " x " + std::to_string(matrix.cols)};
@@ -83,9 +84,9 @@ Result<std::unique_ptr<FieldWeight>> FieldWeight::allocate(const QuantizedMatrix
 }
 
 Result<std::unique_ptr<PreparedWeight>> FieldWeight::pack_ternary(const QuantizedMatrix& matrix,
-                                                                  ThreadPool& pool) {
+                                                                  Arena& arena, ThreadPool& pool) {
   BITCPM_CHECK(matrix.form == WeightForm::kTernary);
-  BITCPM_ASSIGN(std::unique_ptr<FieldWeight> weight, allocate(matrix, true, matrix.group));
+  BITCPM_ASSIGN(std::unique_ptr<FieldWeight> weight, allocate(matrix, true, matrix.group, arena));
   const auto rows = static_cast<std::size_t>(matrix.rows);
   const auto cols = static_cast<std::size_t>(matrix.cols);
   const std::size_t groups = cols / static_cast<std::size_t>(matrix.group);
@@ -106,10 +107,10 @@ Result<std::unique_ptr<PreparedWeight>> FieldWeight::pack_ternary(const Quantize
 }
 
 Result<std::unique_ptr<PreparedWeight>> FieldWeight::quantize(const QuantizedMatrix& matrix,
-                                                              ThreadPool& pool) {
+                                                              Arena& arena, ThreadPool& pool) {
   BITCPM_CHECK(matrix.form != WeightForm::kTernary);
   const std::int64_t group = matrix.cols % kHeadGroup == 0 ? kHeadGroup : 32;
-  BITCPM_ASSIGN(std::unique_ptr<FieldWeight> weight, allocate(matrix, false, group));
+  BITCPM_ASSIGN(std::unique_ptr<FieldWeight> weight, allocate(matrix, false, group, arena));
   const auto cols = static_cast<std::size_t>(matrix.cols);
   const auto width = static_cast<std::size_t>(group);
   auto* lines = weight->lines_.as<std::uint8_t>();

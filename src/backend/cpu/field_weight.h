@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "backend/cpu/cpu_weight.h"
+#include "tensor/arena.h"
 
 namespace bitcpm {
 
@@ -12,11 +13,11 @@ class FieldWeight final : public CpuWeight {
  public:
   // The ternary codes and scales, lossless. Errors: kExhausted (no memory).
   static Result<std::unique_ptr<PreparedWeight>> pack_ternary(const QuantizedMatrix& matrix,
-                                                              ThreadPool& pool);
+                                                              Arena& arena, ThreadPool& pool);
 
   // A dense matrix rounded to 8 bits, one bf16 scale per kHeadGroup in-features. Errors: the same.
   static Result<std::unique_ptr<PreparedWeight>> quantize(const QuantizedMatrix& matrix,
-                                                          ThreadPool& pool);
+                                                          Arena& arena, ThreadPool& pool);
 
   std::int64_t rows() const override { return rows_; }
   std::int64_t cols() const override { return cols_; }
@@ -31,7 +32,7 @@ class FieldWeight final : public CpuWeight {
  private:
   FieldWeight() = default;
   static Result<std::unique_ptr<FieldWeight>> allocate(const QuantizedMatrix& matrix, bool ternary,
-                                                       std::int64_t group);
+                                                       std::int64_t group, Arena& arena);
 
   bool ternary_ = true;
   std::int64_t rows_ = 0;

@@ -39,7 +39,7 @@ constexpr std::uint32_t kAllZeroCodes = 0x55555555u;  // sixteen times code 1, w
 
 }  // namespace
 
-Result<std::unique_ptr<PreparedWeight>> PanelWeight::pack(QuantizedMatrix matrix,
+Result<std::unique_ptr<PreparedWeight>> PanelWeight::pack(QuantizedMatrix matrix, Arena& arena,
                                                           ThreadPool& pool) {
   const auto rows = static_cast<std::size_t>(matrix.rows);
   const auto cols = static_cast<std::size_t>(matrix.cols);
@@ -52,9 +52,8 @@ Result<std::unique_ptr<PreparedWeight>> PanelWeight::pack(QuantizedMatrix matrix
   weight->rows_ = matrix.rows;
   weight->cols_ = matrix.cols;
   weight->group_ = matrix.group;
-  weight->codes_ = Buffer::allocate(matrix.codes.size() / std::max<std::size_t>(rows, 1) * padded);
-  weight->scales_ =
-      Buffer::allocate(matrix.scales.size() / std::max<std::size_t>(rows, 1) * padded);
+  weight->codes_ = arena.take(matrix.codes.size() / std::max<std::size_t>(rows, 1) * padded);
+  weight->scales_ = arena.take(matrix.scales.size() / std::max<std::size_t>(rows, 1) * padded);
   if (weight->codes_.size() < matrix.codes.size() ||
       weight->scales_.size() < matrix.scales.size()) {
     return Error{Errc::kExhausted, "no memory for a weight of " + std::to_string(rows) + " x " +

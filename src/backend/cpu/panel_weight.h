@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "backend/cpu/cpu_weight.h"
+#include "tensor/arena.h"
 
 namespace bitcpm {
 
@@ -11,7 +12,8 @@ namespace bitcpm {
 class PanelWeight final : public CpuWeight {
  public:
   // Errors: kExhausted (no memory).
-  static Result<std::unique_ptr<PreparedWeight>> pack(QuantizedMatrix matrix, ThreadPool& pool);
+  static Result<std::unique_ptr<PreparedWeight>> pack(QuantizedMatrix matrix, Arena& arena,
+                                                      ThreadPool& pool);
 
   std::int64_t rows() const override { return rows_; }
   std::int64_t cols() const override { return cols_; }

@@ -21,7 +21,8 @@ void install_avx2(KernelTable& table) {
   table.f32_linear = linear<DenseTile<F32Panels>, TileSize<1, 2, 1>>;
   table.rms_norm = rms_norm;
   table.silu_mul = silu_mul;
-  table.attention = attention;
+  table.attention = attention<2, 2, 2>;
+  table.merge_attention = merge_attention;
   table.quantize = quantize;
   table.ternary_fields = field_linear<TernaryForm, 1, 3>;
   table.int8_fields = field_linear<Int8Form, 1, 3>;

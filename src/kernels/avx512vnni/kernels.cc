@@ -21,7 +21,8 @@ void install_avx512vnni(KernelTable& table) {
   table.f32_linear = linear<DenseTile<F32Panels>, TileSize<1, 8, 4>>;
   table.rms_norm = rms_norm;
   table.silu_mul = silu_mul;
-  table.attention = attention;
+  table.attention = attention<8, 4, 4>;
+  table.merge_attention = merge_attention;
   table.quantize = quantize;
   table.ternary_fields = field_linear<TernaryForm, 4, 3>;
   table.int8_fields = field_linear<Int8Form, 4, 3>;

@@ -21,7 +21,8 @@ void install_scalar(KernelTable& table) {
   table.f32_linear = linear<DenseTile<F32Panels>, TileSize<1, 4, 1>>;
   table.rms_norm = rms_norm;
   table.silu_mul = silu_mul;
-  table.attention = attention;
+  table.attention = attention<2, 1, 1>;
+  table.merge_attention = merge_attention;
   table.quantize = quantize;
   table.ternary_fields = field_linear<TernaryForm, 1, 4>;
   table.int8_fields = field_linear<Int8Form, 1, 4>;

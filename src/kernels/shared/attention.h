@@ -1,80 +1,90 @@
 #pragma once
 
-// Online-softmax attention of one token, written once over the vec16.h of the including level.
+#include "kernels/shared/attention_chunk.h"
+
+// Attention of all rows to one part of the context, and the merge of parts.
 namespace {
 
-using bitcpm::kernels::AttentionArgs;
-using bitcpm::kernels::kKvBlockTokens;
+using bitcpm::kernels::AttentionPart;
+using bitcpm::kernels::kAttentionSplit;
 
-constexpr float kMinusInfinity = -__builtin_inff();
-
-// Running state of one query head (Alg. 1 of FlashAttention-2: m, l and the unnormalised output).
-struct HeadState {
-  float max;
-  float sum;
-};
-
-// p = exp(scale * q K - max) over one block; folds the block into the head's state.
-//   k [head_dim][32]   v [32][head_dim]   valid: positions of the block that exist, 1..32
-inline void attend_block(const AttentionArgs& a, const float* q, const float* k, const float* v,
-                         size_t valid, HeadState& state, float* out) {
-  F16x s0 = set1(0);
-  F16x s1 = set1(0);
-  for (size_t d = 0; d < a.head_dim; ++d) {
-    const F16x qd = set1(q[d]);
-    s0 = fma(qd, load(k + d * kKvBlockTokens), s0);
-    s1 = fma(qd, load(k + d * kKvBlockTokens + 16), s1);
+// One chunk, which begins at position `begin`, for R rows from `row` on.
+template <size_t R, size_t V, size_t D>
+inline void attend_chunk(const AttentionArgs& a, const AttentionPart& part, size_t row,
+                         size_t begin) {
+  AttentionRows<R> rows;
+  rows.max = part.max + row;
+  rows.sum = part.sum + row;
+  size_t most = 0;
+  for (size_t r = 0; r < R; ++r) {
+    const size_t token = (row + r) / a.heads;
+    const size_t head = (row + r) % a.heads;
+    const size_t context = a.context + token;
+    const size_t left = context > begin ? context - begin : 0;
+    rows.q[r] = a.q + token * a.ldq + head * a.head_dim;
+    rows.out[r] = part.out + (row + r) * a.head_dim;
+    rows.valid[r] = left < kChunk ? left : kChunk;
+    most = rows.valid[r] > most ? rows.valid[r] : most;
   }
-  const size_t valid1 = valid > 16 ? valid - 16 : 0;
-  // Slots past the context hold whatever their last owner left: they must not even be multiplied.
-  s0 = keep_first(mul(s0, set1(a.scale)), valid, kMinusInfinity);
-  s1 = keep_first(mul(s1, set1(a.scale)), valid1, kMinusInfinity);
-  const float block_max = reduce_max(max(s0, s1));
-  const float new_max = state.max > block_max ? state.max : block_max;
-  const F16x shift = set1(new_max);
-  const F16x p0 = keep_first(exp16(sub(s0, shift)), valid, 0);
-  const F16x p1 = keep_first(exp16(sub(s1, shift)), valid1, 0);
-  float p[kKvBlockTokens];
-  store(p, p0);
-  store(p + 16, p1);
-  float rescale[16];
-  store(rescale, exp16(set1(state.max - new_max)));
-  const float keep = state.sum == 0 ? 0 : rescale[0];  // first block: nothing to keep
-  state.sum = __builtin_fmaf(state.sum, keep, reduce_add(add(p0, p1)));
-  state.max = new_max;
-  for (size_t d = 0; d < a.head_dim; d += 16) {
-    F16x acc = mul(load(out + d), set1(keep));
-    for (size_t j = 0; j < valid; ++j) {
-      acc = fma(set1(p[j]), load(v + j * a.head_dim + d), acc);
+  if (most == 0) return;
+  alignas(64) float score[R][kChunk];
+  float keep[R];
+  const size_t first_block = begin / kKvBlockTokens;
+  const size_t blocks = (most + kKvBlockTokens - 1) / kKvBlockTokens;
+  for (size_t b = 0; b < blocks; ++b) {
+    score_block(a, rows, block_at(a, a.k_blocks, first_block + b), b * kKvBlockTokens, score);
+  }
+  weigh_chunk(rows, blocks * kKvBlockTokens, score, keep);
+  size_t r = 0;
+  for (; r + V <= R; r += V) add_head<V, D>(a, rows, r, first_block, score, keep);
+  for (; r < R; ++r) add_head<1, D>(a, rows, r, first_block, score, keep);
+}
+
+// Q rows of queries share a load of keys, V rows by D vectors one of values.
+template <size_t Q, size_t V, size_t D>
+void attention(const AttentionArgs& a, size_t begin, const AttentionPart& part) {
+  const size_t rows = a.tokens * a.heads;
+  for (size_t r = 0; r < rows; ++r) {
+    part.max[r] = kMinusInfinity;
+    part.sum[r] = 0;
+  }
+  for (size_t i = 0; i < rows * a.head_dim; ++i) part.out[i] = 0;
+  const size_t context = a.context + a.tokens - 1;
+  const size_t end = context < begin + kAttentionSplit ? context : begin + kAttentionSplit;
+  for (size_t chunk = begin; chunk < end; chunk += kChunk) {
+    size_t row = 0;
+    for (; row + Q <= rows; row += Q) attend_chunk<Q, V, D>(a, part, row, chunk);
+    if (row + Q / 2 <= rows) {
+      attend_chunk<Q / 2, V, D>(a, part, row, chunk);
+      row += Q / 2;
     }
-    store(out + d, acc);
+    for (; row < rows; ++row) attend_chunk<1, 1, D>(a, part, row, chunk);
   }
 }
 
-void attention(const AttentionArgs& a) {
-  constexpr size_t kMostHeads = 64;  // query heads per K/V head; the loop splits larger groups
-  HeadState states[kMostHeads];
-  for (size_t first = 0; first < a.heads; first += kMostHeads) {
-    const size_t heads = a.heads - first < kMostHeads ? a.heads - first : kMostHeads;
-    const float* q = a.q + first * a.head_dim;
-    float* out = a.out + first * a.head_dim;
-    for (size_t h = 0; h < heads; ++h) states[h] = {kMinusInfinity, 0};
-    for (size_t i = 0; i < heads * a.head_dim; ++i) out[i] = 0;
-    for (size_t begin = 0; begin < a.context; begin += kKvBlockTokens) {
-      const auto block = static_cast<size_t>(a.block_ids[begin / kKvBlockTokens]) * a.block_stride;
-      const size_t left = a.context - begin;
-      const size_t valid = left < kKvBlockTokens ? left : kKvBlockTokens;
-      for (size_t h = 0; h < heads; ++h) {  // the block stays in L1 for every head that shares it
-        attend_block(a, q + h * a.head_dim, a.k_blocks + block, a.v_blocks + block, valid,
-                     states[h], out + h * a.head_dim);
-      }
+// One row of all parts, ascending: the larger maximum wins, then the division by the sum.
+void merge_attention(const AttentionPart* parts, size_t count, size_t row, size_t head_dim,
+                     float* out) {
+  float* o = parts[0].out + row * head_dim;
+  float largest = parts[0].max[row];
+  float sum = parts[0].sum[row];
+  for (size_t i = 1; i < count; ++i) {
+    if (parts[i].sum[row] == 0) continue;
+    const float* add_out = parts[i].out + row * head_dim;
+    const float part_max = parts[i].max[row];
+    const float new_max = part_max > largest ? part_max : largest;
+    float keep[16] = {largest - new_max, part_max - new_max};
+    store(keep, exp16(load(keep)));
+    const F16x keep_old = set1(keep[0]);
+    const F16x keep_new = set1(keep[1]);
+    for (size_t d = 0; d < head_dim; d += 16) {
+      store(o + d, fma(load(add_out + d), keep_new, mul(load(o + d), keep_old)));
     }
-    for (size_t h = 0; h < heads; ++h) {
-      const F16x inverse = set1(1.0f / states[h].sum);
-      float* o = out + h * a.head_dim;
-      for (size_t d = 0; d < a.head_dim; d += 16) store(o + d, mul(load(o + d), inverse));
-    }
+    sum = __builtin_fmaf(parts[i].sum[row], keep[1], sum * keep[0]);
+    largest = new_max;
   }
+  const F16x inverse = set1(1.0f / sum);
+  for (size_t d = 0; d < head_dim; d += 16) store(out + d, mul(load(o + d), inverse));
 }
 
 }  // namespace

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Operands of attention over a paged cache. Plain data, for the same reason as in table.h.
+
+namespace bitcpm::kernels {
+
+constexpr size_t kKvBlockTokens = 32;     // positions per block of the cache
+constexpr size_t kAttentionSplit = 1024;  // positions per part; parts may run on several threads
+constexpr size_t kMaxHeadDim = 256;
+
+// The query heads of one K/V head for some consecutive tokens of one sequence. Row r is head r %
+// heads of token r / heads.
+struct AttentionArgs {
+  const float* q;  // token t's heads at q + t * ldq: [heads, head_dim]
+  size_t ldq;
+  size_t tokens, heads;
+  size_t head_dim;        // a multiple of 16, at most kMaxHeadDim
+  const float* k_blocks;  // block b starts at k_blocks + b * block_stride: [head_dim][32]
+  const float* v_blocks;  // likewise: [32][head_dim]
+  size_t block_stride;
+  const int32_t* block_ids;  // of the sequence, in order
+  size_t context;            // positions the first token attends to, >= 1; one more each token
+  float scale;
+};
+
+// What attention to positions [begin, begin + kAttentionSplit) came to, for every row: softmax
+// weights relative to the largest score, not yet divided by their sum.
+struct AttentionPart {
+  float* out;  // [rows, head_dim] sum of weights times values
+  float* max;  // [rows] largest score; minus infinity where a row has no position here
+  float* sum;  // [rows] of the weights; 0 likewise
+};
+
+}  // namespace bitcpm::kernels
