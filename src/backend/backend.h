@@ -79,9 +79,9 @@ class Backend {
   virtual Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) = 0;
   // The matrix in a form of its own for logits; null if prepare()'s serves as well.
   virtual Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix) = 0;
-  virtual Result<std::unique_ptr<LinearInput>> make_linear_input(std::int64_t max_rows,
-                                                                 std::int64_t cols,
-                                                                 InputUse use) = 0;
+  // `consumers`: every weight that linear() or gated_linear() will be given with this input.
+  virtual Result<std::unique_ptr<LinearInput>> make_linear_input(
+      std::int64_t max_rows, InputUse use, std::span<const PreparedWeight* const> consumers) = 0;
   virtual Result<std::unique_ptr<KvCache>> allocate_kv(const KvShape& shape,
                                                        std::int32_t num_blocks) = 0;
   virtual Result<Buffer> allocate(std::size_t bytes) = 0;
@@ -119,8 +119,9 @@ class Backend {
   virtual void paged_attention(TensorView q, const BatchView& batch, const KvCache& cache,
                                std::int32_t layer, float scale, LinearInput& out) = 0;
 
-  // out = silu(gate) * up.  All [tokens, intermediate].
-  virtual void silu_mul(TensorView gate, TensorView up, LinearInput& out) = 0;
+  // out = silu(x gate^T) * (x up^T) for the first `rows` rows.  out [rows, intermediate], kGated
+  virtual void gated_linear(const LinearInput& x, std::int64_t rows, const PreparedWeight& gate,
+                            const PreparedWeight& up, LinearInput& out) = 0;
 };
 
 }  // namespace bitcpm

@@ -24,11 +24,11 @@ struct Extra {
 // Activations x[t][k] ~ scales[t][k / 32] * codes[t][k], |code| <= 127 (254 with its extra). Rows
 // are dense.
 struct QuantizedRows {
-  int8_t* codes;  // [tokens, cols]
-  float* scales;  // [tokens, cols / 32]; 0 where the group is all zero
-  int32_t* sums;  // [tokens, cols / 32] sum of the group's codes, extra included
-  Extra* extras;  // [tokens, cols / 32], or null: no code has one
-  size_t cols;    // a multiple of 32
+  int8_t* codes;        // [tokens, cols]
+  float* scales;        // [tokens, cols / 32]; 0 where the group is all zero
+  int32_t* minus_sums;  // [tokens, cols / 32] minus the sum of the codes, extra included
+  Extra* extras;        // [tokens, cols / 32], or null: no code has one
+  size_t cols;          // a multiple of 32
 };
 
 // Ternary weights, row-field packing: of the 64 bytes of a line, byte 4 * lane + j belongs to k =

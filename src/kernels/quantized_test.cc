@@ -73,7 +73,7 @@ struct Activations {
         extras.push_back({(static_cast<std::uint32_t>(above) & 0xffu) << 8 * (at % 4), at / 4});
         sum += above;
       }
-      sums.push_back(sum);
+      sums.push_back(-sum);
     }
   }
 
@@ -253,7 +253,7 @@ TEST(Quantize, EveryIsaEqualsScalar) {
             const double error = static_cast<double>(want_scales[g]) * code - x[k];
             EXPECT_LE(std::abs(error), 0.50001 * want_scales[g] + 1.3e-30) << k;
           }
-          EXPECT_EQ(sum, want_sums[g]) << g;
+          EXPECT_EQ(-sum, want_sums[g]) << g;
         }
         EXPECT_TRUE(std::isnan(want_scales[7]));
         EXPECT_EQ(want_scales[0], 0.0f);

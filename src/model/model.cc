@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <vector>
 
 namespace bitcpm {
 namespace {
@@ -44,8 +45,6 @@ Activations Activations::first_rows(std::int64_t count) const {
           .q = q.first_rows(count),
           .k = k.first_rows(count),
           .v = v.first_rows(count),
-          .gate = gate.first_rows(count),
-          .up = up.first_rows(count),
           .cos = cos.first_rows(count),
           .sin = sin.first_rows(count)};
 }
@@ -62,22 +61,34 @@ Result<Workspace> Model::make_workspace(std::int32_t max_rows, std::int32_t max_
     for (TensorView* view : {&a.h, &a.delta, &w.final_}) *view = carver.take(max_rows, hidden);
     a.q = carver.take(max_rows, q_width);
     for (TensorView* view : {&a.k, &a.v}) *view = carver.take(max_rows, kv_width);
-    for (TensorView* view : {&a.gate, &a.up}) {
-      *view = carver.take(max_rows, config_.intermediate_size);
-    }
     for (TensorView* view : {&a.cos, &a.sin}) *view = carver.take(max_rows, w.rope_.pairs());
     w.logits_ = carver.take(std::min(max_rows, kMaxLogitsRows), config_.vocab_size);
     return carver.used() * sizeof(float);
   };
   BITCPM_ASSIGN(w.buffer_, backend_->allocate(layout(nullptr)));
   layout(w.buffer_.as<float>());
-  BITCPM_ASSIGN(w.inputs_.hidden,
-                backend_->make_linear_input(max_rows, config_.hidden_size, InputUse::kPlain));
-  BITCPM_ASSIGN(w.inputs_.attention,
-                backend_->make_linear_input(max_rows, w.rows_.q.cols, InputUse::kPlain));
-  BITCPM_ASSIGN(w.inputs_.mlp,
-                backend_->make_linear_input(max_rows, config_.intermediate_size, InputUse::kGated));
+  BITCPM_ASSIGN(w.inputs_, make_inputs(max_rows));
   return w;
+}
+
+Result<LinearInputs> Model::make_inputs(std::int32_t max_rows) const {
+  std::vector<const PreparedWeight*> hidden = {&weights_.head()};
+  std::vector<const PreparedWeight*> attention;
+  std::vector<const PreparedWeight*> mlp;
+  for (const LayerWeights& layer : weights_.layers) {
+    for (const auto* weight :
+         {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.gate_proj, &layer.up_proj}) {
+      hidden.push_back(weight->get());
+    }
+    attention.push_back(layer.o_proj.get());
+    mlp.push_back(layer.down_proj.get());
+  }
+  LinearInputs inputs;
+  BITCPM_ASSIGN(inputs.hidden, backend_->make_linear_input(max_rows, InputUse::kPlain, hidden));
+  BITCPM_ASSIGN(inputs.attention,
+                backend_->make_linear_input(max_rows, InputUse::kPlain, attention));
+  BITCPM_ASSIGN(inputs.mlp, backend_->make_linear_input(max_rows, InputUse::kGated, mlp));
+  return inputs;
 }
 
 void Model::attention(const LayerWeights& layer, std::int32_t index, const BatchView& batch,
@@ -95,10 +106,8 @@ void Model::attention(const LayerWeights& layer, std::int32_t index, const Batch
 
 void Model::mlp(const LayerWeights& layer, const Activations& rows,
                 const LinearInputs& inputs) const {
-  const std::array<LinearTarget, 2> gate_up = {LinearTarget{layer.gate_proj.get(), rows.gate},
-                                               LinearTarget{layer.up_proj.get(), rows.up}};
-  backend_->linear(*inputs.hidden, gate_up);
-  backend_->silu_mul(rows.gate, rows.up, *inputs.mlp);
+  backend_->gated_linear(*inputs.hidden, rows.h.rows, *layer.gate_proj, *layer.up_proj,
+                         *inputs.mlp);
   const LinearTarget down{layer.down_proj.get(), rows.delta};
   backend_->linear(*inputs.mlp, {&down, 1});
 }

@@ -19,7 +19,6 @@ struct Activations {
   TensorView delta;     // [rows, hidden] output of a branch
   TensorView q;         // [rows, heads * head_dim]
   TensorView k, v;      // [rows, kv heads * head_dim]
-  TensorView gate, up;  // [rows, intermediate]
   TensorView cos, sin;  // [rows, head_dim / 2]
 
   Activations first_rows(std::int64_t count) const;
@@ -86,6 +85,7 @@ class Model {
   TensorView logits(std::int32_t first, std::int32_t count, Workspace& workspace) const;
 
  private:
+  Result<LinearInputs> make_inputs(std::int32_t max_rows) const;
   void attention(const LayerWeights& layer, std::int32_t index, const BatchView& batch,
                  KvCache& cache, const Activations& rows, const LinearInputs& inputs) const;
   void mlp(const LayerWeights& layer, const Activations& rows, const LinearInputs& inputs) const;

@@ -100,15 +100,16 @@ class Attend {
   }
 
   void merge(const Tile& tile, const AttentionPart* parts) const {
-    const std::size_t begin = offset(tile);
+    const std::size_t width = shape_.heads * shape_.head_dim;
+    std::vector<float> values(width);
     for (std::size_t t = 0; t < tile.tokens; ++t) {
-      const std::int64_t row = tile.first_row + static_cast<std::int64_t>(t);
       for (std::size_t h = 0; h < shape_.heads; ++h) {
         table_.merge_attention(parts, tile.parts, t * shape_.heads + h, shape_.head_dim,
-                               out_.row(row) + begin + h * shape_.head_dim);
+                               values.data() + h * shape_.head_dim);
       }
-      out_.finish(table_, row, static_cast<std::int64_t>(begin),
-                  static_cast<std::int64_t>(begin + shape_.heads * shape_.head_dim));
+      out_.put(table_, tile.first_row + static_cast<std::int64_t>(t),
+               static_cast<std::int64_t>(offset(tile)), values.data(),
+               static_cast<std::int64_t>(width));
     }
   }
 

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "backend/cpu/cpu_attention.h"
 #include "backend/cpu/cpu_kv_cache.h"
+#include "backend/cpu/cpu_linear.h"
 #include "backend/cpu/cpu_linear_input.h"
 #include "backend/cpu/field_weight.h"
 #include "backend/cpu/panel_weight.h"
@@ -15,13 +17,6 @@ namespace bitcpm {
 namespace {
 
 using kernels::kKvBlockTokens;
-
-// Panels per claimed task: a few tasks per thread even out the ends, and a multiple of the widest
-// tile keeps the kernels on their fast path.
-std::size_t panel_grain(std::size_t panels, int threads) {
-  const std::size_t share = panels / (2 * static_cast<std::size_t>(threads));
-  return std::max<std::size_t>(1, share);
-}
 
 void add_scaled(const float* delta, float scale, std::int64_t n, float* h) {
   for (std::int64_t i = 0; i < n; ++i) h[i] += scale * delta[i];
@@ -60,12 +55,17 @@ class CpuBackend final : public Backend {
     if (!fast_) return std::unique_ptr<PreparedWeight>();
     return FieldWeight::quantize(matrix, arena_, pool_);
   }
-  Result<std::unique_ptr<LinearInput>> make_linear_input(std::int64_t max_rows, std::int64_t cols,
-                                                         InputUse use) override {
-    const auto form = !fast_                    ? CpuLinearInput::Form::kFloat
-                      : use == InputUse::kGated ? CpuLinearInput::Form::kWideInt8
-                                                : CpuLinearInput::Form::kInt8;
-    return CpuLinearInput::allocate(max_rows, cols, form);
+  Result<std::unique_ptr<LinearInput>> make_linear_input(
+      std::int64_t max_rows, InputUse use,
+      std::span<const PreparedWeight* const> consumers) override {
+    CpuLinearInput::Forms forms{};
+    for (const PreparedWeight* consumer : consumers) {
+      const bool codes = static_cast<const CpuWeight*>(consumer)->reads_codes();
+      forms.codes |= codes;
+      forms.floats |= !codes;
+    }
+    forms.extras = forms.codes && use == InputUse::kGated;
+    return CpuLinearInput::allocate(max_rows, consumers.front()->cols(), forms);
   }
   Result<std::unique_ptr<KvCache>> allocate_kv(const KvShape& shape,
                                                std::int32_t num_blocks) override {
@@ -92,22 +92,15 @@ class CpuBackend final : public Backend {
   }
 
   void rms_norm(TensorView x, const Buffer& weight, float eps, LinearInput& out) override {
-    auto& input = cpu_input(out);
-    each_row(static_cast<std::size_t>(x.rows), [&](std::int64_t t) {
-      table_.rms_norm(x.row(t), weight.as<float>(), eps, static_cast<std::size_t>(x.cols),
-                      input.row(t));
-      input.finish_row(table_, t);
-    });
+    each_row(static_cast<std::size_t>(x.rows),
+             [&](std::int64_t t) { norm_row(x.row(t), x.cols, weight, eps, t, cpu_input(out)); });
   }
 
   void add_scaled_rms_norm(TensorView delta, float scale, TensorView h, const Buffer& weight,
                            float eps, LinearInput& out) override {
-    auto& input = cpu_input(out);
     each_row(static_cast<std::size_t>(h.rows), [&](std::int64_t t) {
       add_scaled(delta.row(t), scale, h.cols, h.row(t));
-      table_.rms_norm(h.row(t), weight.as<float>(), eps, static_cast<std::size_t>(h.cols),
-                      input.row(t));
-      input.finish_row(table_, t);
+      norm_row(h.row(t), h.cols, weight, eps, t, cpu_input(out));
     });
   }
 
@@ -124,30 +117,19 @@ class CpuBackend final : public Backend {
   }
 
   void load_input(TensorView x, LinearInput& out) override {
-    auto& input = cpu_input(out);
-    each_row(static_cast<std::size_t>(x.rows), [&](std::int64_t t) {
-      std::copy_n(x.row(t), x.cols, input.row(t));
-      input.finish_row(table_, t);
-    });
+    each_row(static_cast<std::size_t>(x.rows),
+             [&](std::int64_t t) { cpu_input(out).put(table_, t, 0, x.row(t), x.cols); });
   }
 
   void linear(const LinearInput& x, std::span<const LinearTarget> targets) override {
-    const auto& input = static_cast<const CpuLinearInput&>(x);
-    std::size_t panels = 0;
-    for (const LinearTarget& target : targets) panels += cpu_weight(target).panels();
-    pool_.parallel_for(panels, panel_grain(panels, pool_.threads()),
-                       [&](std::size_t begin, std::size_t end) {
-                         std::size_t base = 0;  // of the current weight, numbered over all of them
-                         for (const LinearTarget& target : targets) {
-                           const CpuWeight& weight = cpu_weight(target);
-                           const std::size_t first = std::max(begin, base);
-                           const std::size_t last = std::min(end, base + weight.panels());
-                           if (first < last) {
-                             weight.multiply(table_, first - base, last - base, input, target.out);
-                           }
-                           base += weight.panels();
-                         }
-                       });
+    multiply(table_, pool_, static_cast<const CpuLinearInput&>(x), targets);
+  }
+
+  void gated_linear(const LinearInput& x, std::int64_t rows, const PreparedWeight& gate,
+                    const PreparedWeight& up, LinearInput& out) override {
+    multiply_gated(table_, pool_, static_cast<const CpuLinearInput&>(x), rows,
+                   {static_cast<const CpuWeight&>(gate), static_cast<const CpuWeight&>(up)},
+                   cpu_input(out));
   }
 
   void rope_append_kv(TensorView q, TensorView k, TensorView v, const RopeAngles& angles,
@@ -175,21 +157,17 @@ class CpuBackend final : public Backend {
            cpu_input(out));
   }
 
-  void silu_mul(TensorView gate, TensorView up, LinearInput& out) override {
-    auto& input = cpu_input(out);
-    each_row(static_cast<std::size_t>(gate.rows), [&](std::int64_t t) {
-      table_.silu_mul(gate.row(t), up.row(t), static_cast<std::size_t>(gate.cols), input.row(t));
-      input.finish_row(table_, t);
-    });
-  }
-
  private:
-  static const CpuWeight& cpu_weight(const LinearTarget& target) {
-    return static_cast<const CpuWeight&>(*target.weight);
-  }
-
   static CpuLinearInput& cpu_input(LinearInput& input) {
     return static_cast<CpuLinearInput&>(input);
+  }
+
+  void norm_row(const float* x, std::int64_t cols, const Buffer& weight, float eps, std::int64_t t,
+                CpuLinearInput& out) const {
+    thread_local std::vector<float> scratch;
+    scratch.resize(static_cast<std::size_t>(cols));
+    table_.rms_norm(x, weight.as<float>(), eps, scratch.size(), scratch.data());
+    out.put(table_, t, 0, scratch.data(), cols);
   }
 
   template <class Body>

@@ -1,5 +1,6 @@
 #include "backend/cpu/cpu_linear_input.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -8,43 +9,46 @@ namespace bitcpm {
 using kernels::kActGroup;
 
 Result<std::unique_ptr<LinearInput>> CpuLinearInput::allocate(std::int64_t max_rows,
-                                                              std::int64_t cols, Form form) {
+                                                              std::int64_t cols, Forms forms) {
   BITCPM_CHECK(cols % static_cast<std::int64_t>(kActGroup) == 0);
   const auto count = static_cast<std::size_t>(max_rows * cols);
+  const std::size_t groups = count / kActGroup;
   std::unique_ptr<CpuLinearInput> input(new CpuLinearInput);
   input->cols_ = cols;
-  const auto take = [](std::size_t bytes, Buffer& buffer) {
-    buffer = Buffer::allocate(bytes);
-    return buffer.size() == bytes;
+  input->has_floats_ = forms.floats;
+  const auto take = [](bool wanted, std::size_t bytes, Buffer& buffer) {
+    if (wanted) buffer = Buffer::allocate(bytes);
+    return !wanted || buffer.size() == bytes;
   };
-  bool taken = take(count * sizeof(float), input->values_);
-  if (form != Form::kFloat) {
-    const std::size_t groups = count / kActGroup;
-    taken = taken && take(count, input->codes_) && take(groups * 4, input->scales_) &&
-            take(groups * 4, input->sums_) &&
-            take(form == Form::kWideInt8 ? groups * sizeof(kernels::Extra) : 0, input->extras_);
-    input->quantized_ = {input->codes_.as<std::int8_t>(), input->scales_.as<float>(),
-                         input->sums_.as<std::int32_t>(), input->extras_.as<kernels::Extra>(),
-                         static_cast<std::size_t>(cols)};
-  }
-  if (!taken) {
+  if (!take(forms.floats, count * sizeof(float), input->values_) ||
+      !take(forms.codes, count, input->codes_) ||
+      !take(forms.codes, groups * sizeof(float), input->scales_) ||
+      !take(forms.codes, groups * sizeof(std::int32_t), input->sums_) ||
+      !take(forms.extras, groups * sizeof(kernels::Extra), input->extras_)) {
     return Error{Errc::kExhausted, "no memory for " + std::to_string(max_rows) + " rows of " +
                                        std::to_string(cols) + " activations"};
   }
+  input->quantized_ = {input->codes_.as<std::int8_t>(), input->scales_.as<float>(),
+                       input->sums_.as<std::int32_t>(), input->extras_.as<kernels::Extra>(),
+                       static_cast<std::size_t>(cols)};
   return std::unique_ptr<LinearInput>(std::move(input));
 }
 
-void CpuLinearInput::finish(const kernels::KernelTable& table, std::int64_t t, std::int64_t begin,
-                            std::int64_t end) {
-  if (quantized_.codes == nullptr) return;
+kernels::QuantizedRows CpuLinearInput::codes_at(std::int64_t t, std::int64_t begin) const {
   const auto first = static_cast<std::size_t>(t * cols_ + begin);
-  const std::size_t group = first / kActGroup;
-  kernels::QuantizedRows out = quantized_;
-  out.codes += first;
-  out.scales += group;
-  out.sums += group;
-  if (out.extras != nullptr) out.extras += group;
-  table.quantize(values_.as<float>() + first, static_cast<std::size_t>(end - begin), out);
+  kernels::QuantizedRows rows = quantized_;
+  rows.codes += first;
+  rows.scales += first / kActGroup;
+  rows.minus_sums += first / kActGroup;
+  if (rows.extras != nullptr) rows.extras += first / kActGroup;
+  return rows;
+}
+
+void CpuLinearInput::put(const kernels::KernelTable& table, std::int64_t t, std::int64_t begin,
+                         const float* values, std::int64_t count) {
+  if (has_floats_ && values != row(t) + begin) std::copy_n(values, count, row(t) + begin);
+  if (quantized_.codes == nullptr) return;
+  table.quantize(values, static_cast<std::size_t>(count), codes_at(t, begin));
 }
 
 }  // namespace bitcpm

@@ -9,35 +9,42 @@
 
 namespace bitcpm {
 
-// Rows of activations as f32 and, for `fast` numerics, as int8 codes as well.
+// Rows of activations in the forms their consumers read: f32, int8 codes, or both.
 class CpuLinearInput final : public LinearInput {
  public:
-  enum class Form { kFloat, kInt8, kWideInt8 };  // the last with room for outliers
+  struct Forms {
+    bool floats;
+    bool codes;
+    bool extras;  // with the codes: room for outliers
+  };
 
   // Errors: kExhausted.
   static Result<std::unique_ptr<LinearInput>> allocate(std::int64_t max_rows, std::int64_t cols,
-                                                       Form form);
+                                                       Forms forms);
 
-  float* row(std::int64_t t) { return values_.as<float>() + t * cols_; }
-  const float* values() const { return values_.as<float>(); }
   std::int64_t cols() const { return cols_; }
 
-  // Whoever wrote elements [begin, end) of a row says so; whole groups of 32. Disjoint ranges from
-  // any thread.
-  void finish(const kernels::KernelTable& table, std::int64_t t, std::int64_t begin,
-              std::int64_t end);
-  void finish_row(const kernels::KernelTable& table, std::int64_t t) { finish(table, t, 0, cols_); }
+  // Row t, elements from `begin` on, in all forms; whole groups of 32. Disjoint ranges from any
+  // thread. `values` may be part of row(t).
+  void put(const kernels::KernelTable& table, std::int64_t t, std::int64_t begin,
+           const float* values, std::int64_t count);
 
-  // The codes, of every form but kFloat.
-  const kernels::QuantizedRows& quantized() const { return quantized_; }
+  // Where the f32 form of row t is, or null.
+  float* row(std::int64_t t) { return has_floats_ ? values_.as<float>() + t * cols_ : nullptr; }
+  const float* values() const { return values_.as<float>(); }
+
+  // The codes from row t on.
+  kernels::QuantizedRows quantized_from(std::int64_t t) const { return codes_at(t, 0); }
 
  private:
   CpuLinearInput() = default;
+  kernels::QuantizedRows codes_at(std::int64_t t, std::int64_t begin) const;
 
   std::int64_t cols_ = 0;
+  bool has_floats_ = false;
   Buffer values_;
   Buffer codes_, scales_, sums_, extras_;
-  kernels::QuantizedRows quantized_{};  // views of the four; codes null in kFloat
+  kernels::QuantizedRows quantized_{};  // views of the four; codes null without that form
 };
 
 }  // namespace bitcpm

@@ -14,10 +14,14 @@ namespace bitcpm {
 class CpuWeight : public PreparedWeight {
  public:
   virtual std::size_t panels() const = 0;
+  virtual std::int64_t panel_rows() const = 0;
 
-  // out = x W^T for the rows of panels [first, last) and the first out.rows rows of x.
+  // Which form of activations multiply() reads.
+  virtual bool reads_codes() const = 0;
+
+  // out = x W^T for the rows of panels [first, last) and out.rows rows of x from `token` on.
   virtual void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
-                        const CpuLinearInput& x, TensorView out) const = 0;
+                        const CpuLinearInput& x, std::int64_t token, TensorView out) const = 0;
 
   // scale * row `row`, widened to f32: for embeddings.
   virtual void copy_row(std::int64_t row, float scale, float* out) const = 0;

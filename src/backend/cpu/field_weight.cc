@@ -145,9 +145,9 @@ Result<std::unique_ptr<PreparedWeight>> FieldWeight::quantize(const QuantizedMat
 std::size_t FieldWeight::panels() const { return panels_of(rows_); }
 
 void FieldWeight::multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
-                           const CpuLinearInput& x, TensorView out) const {
-  const kernels::QuantizedIo io{x.quantized(), static_cast<std::size_t>(out.rows), out.data,
-                                static_cast<std::size_t>(out.stride)};
+                           const CpuLinearInput& x, std::int64_t token, TensorView out) const {
+  const kernels::QuantizedIo io{x.quantized_from(token), static_cast<std::size_t>(out.rows),
+                                out.data, static_cast<std::size_t>(out.stride)};
   const auto rows = static_cast<std::size_t>(rows_);
   const auto cols = static_cast<std::size_t>(cols_);
   const auto group = static_cast<std::size_t>(group_);

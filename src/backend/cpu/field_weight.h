@@ -23,8 +23,10 @@ class FieldWeight final : public CpuWeight {
   std::int64_t cols() const override { return cols_; }
   std::size_t bytes() const override { return lines_.size() + scales_.size(); }
   std::size_t panels() const override;
+  std::int64_t panel_rows() const override { return kernels::kFieldRows; }
+  bool reads_codes() const override { return true; }
   void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
-                const CpuLinearInput& x, TensorView out) const override;
+                const CpuLinearInput& x, std::int64_t token, TensorView out) const override;
 
   // 8-bit weights only.
   void copy_row(std::int64_t row, float scale, float* out) const override;

@@ -81,10 +81,11 @@ Result<std::unique_ptr<PreparedWeight>> PanelWeight::pack(QuantizedMatrix matrix
 std::size_t PanelWeight::panels() const { return panels_of(rows_); }
 
 void PanelWeight::multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
-                           const CpuLinearInput& x, TensorView out) const {
+                           const CpuLinearInput& x, std::int64_t token, TensorView out) const {
   const auto rows = static_cast<std::size_t>(rows_);
   const auto cols = static_cast<std::size_t>(cols_);
-  const kernels::LinearIo io{x.values(), cols, out.data, static_cast<std::size_t>(out.stride),
+  const kernels::LinearIo io{x.values() + token * cols_, cols, out.data,
+                             static_cast<std::size_t>(out.stride),
                              static_cast<std::size_t>(out.rows)};
   switch (form_) {
     case WeightForm::kTernary:

@@ -12,7 +12,11 @@ struct Bytes {
   __m256i lo, hi;
 };
 
-inline I16x set1_int(int32_t v) { return {_mm256_set1_epi32(v), _mm256_set1_epi32(v)}; }
+inline I16x load_int(const int32_t* p) { return {_mm256_set1_epi32(*p), _mm256_set1_epi32(*p)}; }
+template <int Bits>
+inline I16x shift_left(I16x v) {
+  return {_mm256_slli_epi32(v.lo, Bits), _mm256_slli_epi32(v.hi, Bits)};
+}
 inline F16x to_float(I16x v) { return {_mm256_cvtepi32_ps(v.lo), _mm256_cvtepi32_ps(v.hi)}; }
 
 inline Bytes load_bytes(const uint8_t* p) {

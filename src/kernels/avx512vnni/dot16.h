@@ -12,7 +12,11 @@ struct Bytes {
   __m512i v;
 };
 
-inline I16x set1_int(int32_t v) { return {_mm512_set1_epi32(v)}; }
+inline I16x load_int(const int32_t* p) { return {_mm512_set1_epi32(*p)}; }
+template <int Bits>
+inline I16x shift_left(I16x v) {
+  return {_mm512_slli_epi32(v.v, Bits)};
+}
 inline F16x to_float(I16x v) { return {_mm512_cvtepi32_ps(v.v)}; }
 
 inline Bytes load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }

@@ -13,7 +13,12 @@ struct Bytes {  // 64 bytes; lane i holds bytes 4 i to 4 i + 3
   Words lane;
 };
 
-inline I16x set1_int(int32_t v) { return {Ints{} + v}; }
+// The same integer in every lane.
+inline I16x load_int(const int32_t* p) { return {Ints{} + *p}; }
+template <int Bits>
+inline I16x shift_left(I16x v) {
+  return {(Ints)((Words)v.lane << Bits)};
+}
 inline F16x to_float(I16x v) { return {__builtin_convertvector(v.lane, Lanes)}; }
 
 inline Bytes load_bytes(const uint8_t* p) {

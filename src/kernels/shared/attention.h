@@ -1,6 +1,7 @@
 #pragma once
 
-#include "kernels/shared/attention_chunk.h"
+#include "kernels/shared/attention_scores.h"
+#include "kernels/shared/attention_values.h"
 
 // Attention of all rows to one part of the context, and the merge of parts.
 namespace {

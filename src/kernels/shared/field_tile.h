@@ -24,18 +24,25 @@ struct TernaryForm {
   using Weights = TernaryFields;
   static constexpr size_t kLineBytes = 64;
   static constexpr float unscale(size_t field) { return 1.0f / static_cast<float>(1 << 2 * field); }
-  static int32_t offset(size_t field, int32_t sum) { return sum * (1 << 2 * field); }
+  // What the zero of the weights adds to a sum of products: 4^f times the sum of the codes.
+  static I16x offset(size_t field, I16x sum) {
+    return field == 0   ? sum
+           : field == 1 ? shift_left<2>(sum)
+           : field == 2 ? shift_left<4>(sum)
+                        : shift_left<6>(sum);
+  }
   static Bytes field(const uint8_t* line, size_t f) {
     return mask_bytes(load_bytes(line), 0x03030303u << 2 * f);
   }
   static I16x dot(I16x sum, Bytes u, Bytes s) { return dot4_small(sum, u, s); }
 };
 
+static_assert(bitcpm::kernels::kInt8WeightZero == 1 << 7, "Int8Form::offset");
 struct Int8Form {
   using Weights = Int8Fields;
   static constexpr size_t kLineBytes = 256;
   static constexpr float unscale(size_t) { return 1.0f; }
-  static int32_t offset(size_t, int32_t sum) { return sum * bitcpm::kernels::kInt8WeightZero; }
+  static I16x offset(size_t, I16x sum) { return shift_left<7>(sum); }
   static Bytes field(const uint8_t* line, size_t f) { return load_bytes(line + 64 * f); }
   static I16x dot(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
 };
@@ -51,7 +58,7 @@ void field_tile(const typename Form::Weights& w, size_t panel, const QuantizedIo
   const uint16_t* panel_scales = w.scales + panel * groups * kFieldRows;
   const int8_t* codes = io.x.codes + token * cols;
   const float* act_scales = io.x.scales + token * act_groups;
-  const int32_t* act_sums = io.x.sums + token * act_groups;
+  const int32_t* minus_sums = io.x.minus_sums + token * act_groups;
   alignas(64) float totals[T][kFieldRows] = {};
   for (size_t f0 = 0; f0 < kFields; f0 += F) {
     for (size_t group = 0; group < groups; ++group) {
@@ -65,12 +72,11 @@ void field_tile(const typename Form::Weights& w, size_t panel, const QuantizedIo
       for (size_t k0 = group * w.group; k0 < end; k0 += kActGroup) {
         const size_t act_group = k0 / kActGroup;
         I16x sum[F][T];
-#pragma GCC unroll 4
-        for (size_t f = 0; f < F; ++f) {
 #pragma GCC unroll 8
-          for (size_t t = 0; t < T; ++t) {
-            sum[f][t] = set1_int(-Form::offset(f0 + f, act_sums[t * act_groups + act_group]));
-          }
+        for (size_t t = 0; t < T; ++t) {
+          const I16x minus_sum = load_int(minus_sums + t * act_groups + act_group);
+#pragma GCC unroll 4
+          for (size_t f = 0; f < F; ++f) sum[f][t] = Form::offset(f0 + f, minus_sum);
         }
         const uint8_t* line = panel_lines + k0 / 4 * Form::kLineBytes;
 #pragma GCC unroll 8

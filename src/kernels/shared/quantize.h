@@ -65,7 +65,7 @@ void quantize(const float* x, size_t n, const QuantizedRows& out) {
     out.scales[group] = some                      ? range.limit / 127.0f
                         : range.limit < kSmallest ? 0.0f
                                                   : __builtin_nanf("");
-    out.sums[group] = sum;
+    out.minus_sums[group] = -sum;
   }
 }
 

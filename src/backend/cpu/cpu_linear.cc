@@ -1,0 +1,76 @@
+#include "backend/cpu/cpu_linear.h"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace bitcpm {
+namespace {
+
+// Units of work per claim: two claims per thread, so that one which started late, or shares its
+// core with another process, leaves some of its work to the others.
+std::size_t claim_size(std::size_t units, const ThreadPool& pool) {
+  return std::max<std::size_t>(1, units / (2 * static_cast<std::size_t>(pool.threads())));
+}
+
+const CpuWeight& cpu_weight(const LinearTarget& target) {
+  return static_cast<const CpuWeight&>(*target.weight);
+}
+
+constexpr std::int64_t kGatedRows = 64;    // a multiple of every weight's panel
+constexpr std::int64_t kGatedTokens = 48;  // two buffers of this by kGatedRows fit in the cache
+
+// The product of gate or up for rows [row, row + count) and tokens [token, token + tokens).
+void block_product(const kernels::KernelTable& table, const CpuWeight& weight,
+                   const CpuLinearInput& x, std::int64_t row, std::int64_t token,
+                   std::int64_t tokens, float* out) {
+  const std::int64_t panel_rows = weight.panel_rows();
+  const auto first = static_cast<std::size_t>(row / panel_rows);
+  const auto last =
+      std::min(weight.panels(), static_cast<std::size_t>((row + kGatedRows) / panel_rows));
+  // Kernels write row r of the matrix at column r: shifted, so that `row` comes first.
+  weight.multiply(table, first, last, x, token, {out - row, tokens, weight.rows(), kGatedRows});
+}
+
+}  // namespace
+
+void multiply(const kernels::KernelTable& table, ThreadPool& pool, const CpuLinearInput& x,
+              std::span<const LinearTarget> targets) {
+  std::size_t panels = 0;
+  for (const LinearTarget& target : targets) panels += cpu_weight(target).panels();
+  pool.parallel_for(panels, claim_size(panels, pool), [&](std::size_t begin, std::size_t end) {
+    std::size_t base = 0;  // of the current weight, in the numbering over all of them
+    for (const LinearTarget& target : targets) {
+      const CpuWeight& weight = cpu_weight(target);
+      const std::size_t first = std::max(begin, base);
+      const std::size_t last = std::min(end, base + weight.panels());
+      if (first < last) weight.multiply(table, first - base, last - base, x, 0, target.out);
+      base += weight.panels();
+    }
+  });
+}
+
+void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const CpuLinearInput& x,
+                    std::int64_t rows, const GatedWeights& weights, CpuLinearInput& out) {
+  const std::int64_t width = weights.gate.rows();
+  const auto blocks = static_cast<std::size_t>((width + kGatedRows - 1) / kGatedRows);
+  pool.parallel_for(blocks, claim_size(blocks, pool), [&](std::size_t begin, std::size_t end) {
+    alignas(64) float gate[kGatedTokens * kGatedRows];
+    alignas(64) float up[kGatedTokens * kGatedRows];
+    for (std::int64_t token = 0; token < rows; token += kGatedTokens) {
+      const std::int64_t tokens = std::min(kGatedTokens, rows - token);
+      for (std::size_t block = begin; block < end; ++block) {
+        const std::int64_t row = static_cast<std::int64_t>(block) * kGatedRows;
+        const std::int64_t count = std::min(kGatedRows, width - row);
+        block_product(table, weights.gate, x, row, token, tokens, gate);
+        block_product(table, weights.up, x, row, token, tokens, up);
+        for (std::int64_t t = 0; t < tokens; ++t) {
+          float* values = gate + t * kGatedRows;
+          table.silu_mul(values, up + t * kGatedRows, static_cast<std::size_t>(count), values);
+          out.put(table, token + t, row, values, count);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace bitcpm
