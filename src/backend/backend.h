@@ -77,8 +77,10 @@ class Backend {
 
   // Errors of the next six: kExhausted (no memory).
   virtual Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) = 0;
-  // The matrix in a form of its own for logits; null if prepare()'s serves as well.
-  virtual Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix) = 0;
+  // The matrix in a form of its own for logits, and if it `embeds`, for embed() too; null if
+  // prepare()'s serves for both.
+  virtual Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix,
+                                                               bool embeds) = 0;
   // `consumers`: every weight that linear() or gated_linear() will be given with this input.
   virtual Result<std::unique_ptr<LinearInput>> make_linear_input(
       std::int64_t max_rows, InputUse use, std::span<const PreparedWeight* const> consumers) = 0;
@@ -118,6 +120,11 @@ class Backend {
   // h / (heads / kv heads). rope_append_kv() ran for these rows.  q, out [tokens, heads * head_dim]
   virtual void paged_attention(TensorView q, const BatchView& batch, const KvCache& cache,
                                std::int32_t layer, float scale, LinearInput& out) = 0;
+
+  // out = x head^T, of which the caller needs the `top` largest of each row, ties included: the
+  // others may be minus infinity. top >= 1
+  virtual void top_logits(const LinearInput& x, const PreparedWeight& head, std::int32_t top,
+                          TensorView out) = 0;
 
   // out = silu(x gate^T) * (x up^T) for the first `rows` rows.  out [rows, intermediate], kGated
   virtual void gated_linear(const LinearInput& x, std::int64_t rows, const PreparedWeight& gate,

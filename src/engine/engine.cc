@@ -129,8 +129,9 @@ struct Engine::Impl {
     for (std::size_t first = 0; first < uses.size(); first += Model::kMaxLogitsRows) {
       const std::size_t count =
           std::min(uses.size() - first, static_cast<std::size_t>(Model::kMaxLogitsRows));
-      const TensorView logits = model.logits(static_cast<std::int32_t>(first),
-                                             static_cast<std::int32_t>(count), workspace);
+      const TensorView logits =
+          model.logits(static_cast<std::int32_t>(first), static_cast<std::int32_t>(count),
+                       workspace, top_of(std::span(uses).subspan(first, count)));
       for (std::size_t i = 0; i < count; ++i) {
         use_logits(uses[first + i], {logits.row(static_cast<std::int64_t>(i)),
                                      static_cast<std::size_t>(logits.cols)});
@@ -139,6 +140,17 @@ struct Engine::Impl {
     const std::span<const Outcome> outcomes = scheduler.commit(sampled);
     publish();  // first: who sees its last event finds its blocks given back
     for (const Outcome& outcome : outcomes) deliver(outcome);
+  }
+
+  // How many of the largest logits decide all of these uses; 0: all logits.
+  static std::int32_t top_of(std::span<const LogitsUse> uses) {
+    std::int32_t most = 0;
+    for (const LogitsUse& use : uses) {
+      const std::int32_t top = use.prompt_index >= 0 ? 0 : deciding_logits(*use.sequence);
+      if (top == 0) return 0;
+      most = std::max(most, top);
+    }
+    return most;
   }
 
   void use_logits(const LogitsUse& use, std::span<const float> logits) {

@@ -40,6 +40,16 @@ double uniform_draw(std::uint64_t seed, std::uint64_t position) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
+std::int32_t deciding_logits(const Sequence& sequence) {
+  const SamplingParams& params = sequence.params;
+  const bool adjusted = !params.logit_bias.empty() || params.repetition_penalty != 1 ||
+                        params.presence_penalty != 0 || params.frequency_penalty != 0 ||
+                        sequence.generated() < params.min_tokens;
+  if (adjusted || params.logprobs >= 0) return 0;
+  if (params.temperature < kGreedyBelow) return 1;
+  return std::max(params.top_k, 0);
+}
+
 Sampler::Sampler(std::int32_t vocab_size, std::vector<TokenId> eos_token_ids)
     : eos_token_ids_(std::move(eos_token_ids)),
       logits_(static_cast<std::size_t>(vocab_size)),

@@ -12,6 +12,10 @@ namespace bitcpm {
 // changes a token.
 double uniform_draw(std::uint64_t seed, std::uint64_t position);
 
+// How many of the largest logits decide the sequence's next token and what is reported of it; 0:
+// the whole distribution does.
+std::int32_t deciding_logits(const Sequence& sequence);
+
 // Turns logits into tokens. Pure but for its scratch memory; one per thread.
 class Sampler {
  public:

@@ -41,14 +41,18 @@ struct TernaryFields {
   size_t group;            // in-features per scale, a multiple of 32
 };
 
-// Weights of 8 bits: byte 4 * lane + j of field f is weight + 128 of row 64 p + 16 f + lane at k =
-// 4 * line + j.
+// Weights of 8 bits, weight + 128 split into nibbles, so that the upper halves can be read alone.
+// A line covers fields 2 j and 2 j + 1; its byte 4 * lane + i belongs to k = 4 * line + i:
+//   high: bits 0-3 the upper nibble of field 2 j, bits 4-7 that of field 2 j + 1
+//   low:  bits 4-7 the lower nibble of field 2 j, bits 0-3 that of field 2 j + 1
 struct Int8Fields {
-  const uint8_t* lines;    // [panels][cols / 4][4][64]
+  const uint8_t* high;     // [panels][cols / 4][2][64]
+  const uint8_t* low;      // likewise
   const uint16_t* scales;  // [panels][cols / group][64] bf16
   size_t rows, cols;
   size_t group;  // a multiple of 32
 };
+constexpr int kScreenZero = kInt8WeightZero - 8;  // weight 0 where lower nibbles count as 8
 
 // y[t][r] for the rows of panels [first, last) of some weights.
 struct QuantizedIo {

@@ -177,27 +177,51 @@ TEST(TernaryFields, EveryIsaEqualsTheDefinition) {
   }
 }
 
-// Protects: the same for 8-bit weights, extremes of both operands included.
+// Weights of 8 bits and their nibble planes.
+struct Int8Weights {
+  std::vector<std::uint8_t> high, low;
+  std::vector<int> bytes;  // [rows of all panels][cols], weight + 128
+
+  Int8Weights(const Shape& s, std::mt19937& rng)
+      : high(s.panels() * s.cols * kFieldRows / 2), low(high.size()) {
+    for (std::size_t r = 0; r < s.panels() * kFieldRows; ++r) {
+      for (std::size_t k = 0; k < s.cols; ++k) {
+        const int byte = rng() % 4 == 0 ? 255 : static_cast<int>(1 + rng() % 255);
+        bytes.push_back(byte);
+        const std::size_t field = r % kFieldRows / 16;
+        const std::size_t line = (r / kFieldRows * (s.cols / 4) + k / 4) * 2 + field / 2;
+        const std::size_t at = line * kFieldRows + 4 * (r % 16) + k % 4;
+        const bool odd = field % 2 == 1;
+        high[at] |= static_cast<std::uint8_t>(odd ? byte & 0xf0 : byte >> 4);
+        low[at] |= static_cast<std::uint8_t>(odd ? byte & 0x0f : (byte & 0x0f) << 4);
+      }
+    }
+  }
+};
+
+// Protects: the same for 8-bit weights, extremes of both operands included, and for their upper
+// nibbles alone.
 TEST(Int8Fields, EveryIsaEqualsTheDefinition) {
   std::mt19937 rng(12);
   for (const Shape& s : random_shapes()) {
-    std::vector<std::uint8_t> lines(s.panels() * s.cols * kFieldRows);
-    for (auto& byte : lines)
-      byte = static_cast<std::uint8_t>(rng() % 4 == 0 ? 255 : 1 + rng() % 255);
+    const Int8Weights weights(s, rng);
     const std::vector<std::uint16_t> scales = draw_scales(s, rng);
     Activations x(s, rng);
-    const auto weight = [&](std::size_t r, std::size_t k) {
-      const std::size_t in_panel = r % kFieldRows;
-      const std::size_t line = (r / kFieldRows * (s.cols / 4) + k / 4) * kFields + in_panel / 16;
-      return lines[line * kFieldRows + 4 * (in_panel % 16) + k % 4] - kInt8WeightZero;
-    };
-    const std::vector<float> want = reference(s, x, scales, weight);
-    GuardedArray<std::uint8_t> guarded_lines(lines);
+    const std::vector<float> want = reference(s, x, scales, [&](std::size_t r, std::size_t k) {
+      return weights.bytes[r * s.cols + k] - kInt8WeightZero;
+    });
+    const std::vector<float> screen = reference(s, x, scales, [&](std::size_t r, std::size_t k) {
+      return (weights.bytes[r * s.cols + k] & 0xf0) - kScreenZero;
+    });
+    GuardedArray<std::uint8_t> high(weights.high);
+    GuardedArray<std::uint8_t> low(weights.low);
     GuardedArray<std::uint16_t> guarded_scales(scales);
-    const Int8Fields w{guarded_lines.data(), guarded_scales.data(), s.rows, s.cols, s.group};
+    const Int8Fields w{high.data(), low.data(), guarded_scales.data(), s.rows, s.cols, s.group};
     for (const KernelTable& table : supported_tables()) {
       expect_bits(s, x, want, table.isa,
                   [&](const QuantizedIo& io) { table.int8_fields(w, 0, s.panels(), io); });
+      expect_bits(s, x, screen, std::string(table.isa) + " screen",
+                  [&](const QuantizedIo& io) { table.screen_fields(w, 0, s.panels(), io); });
     }
   }
 }

@@ -75,6 +75,11 @@ struct KernelTable {
   void (*quantize)(const float* x, size_t n, const QuantizedRows& out);
   void (*ternary_fields)(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io);
   void (*int8_fields)(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io);
+  // int8_fields from the upper nibbles alone, the lower ones taken for 8.
+  void (*screen_fields)(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io);
+
+  // out[r] = sum_g norms[g][r] * x[g] over [groups][64] bf16 norms of one panel, r < 64.
+  void (*scaled_norms)(const uint16_t* norms, size_t groups, const float* x, float* out);
 };
 
 // The levels. Each overlays what it improves on a table filled by the level below.

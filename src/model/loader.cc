@@ -68,17 +68,19 @@ class Assembler {
     BITCPM_ASSIGN(QuantizedMatrix stored, read());
     return backend_.prepare(std::move(stored));
   }
+  // The embedding, and the head if they are one matrix: in whichever form serves both.
   Status tables(ModelWeights& weights) {
     BITCPM_ASSIGN(QuantizedMatrix stored, read());
     if (reader_.head_tied()) {
-      BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored));
+      BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored, true));
+      if (weights.lm_head != nullptr) return {};
     }
     BITCPM_ASSIGN(weights.embed_tokens, backend_.prepare(std::move(stored)));
     return {};
   }
   Status head(ModelWeights& weights) {
     BITCPM_ASSIGN(QuantizedMatrix stored, read());
-    BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored));
+    BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored, false));
     if (weights.lm_head == nullptr) {
       BITCPM_ASSIGN(weights.lm_head, backend_.prepare(std::move(stored)));
     }

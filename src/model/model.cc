@@ -28,7 +28,8 @@ class Carver {
 }  // namespace
 
 std::size_t ModelWeights::bytes() const {
-  std::size_t total = embed_tokens->bytes() + norm.size() + (lm_head ? lm_head->bytes() : 0);
+  std::size_t total = norm.size();
+  for (const auto* table : {&embed_tokens, &lm_head}) total += *table ? (*table)->bytes() : 0;
   for (const LayerWeights& layer : layers) {
     total += layer.input_layernorm.size() + layer.post_attention_layernorm.size();
     for (const auto* weight : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj,
@@ -134,7 +135,7 @@ void Model::forward(const BatchView& batch, KvCache& cache, Workspace& workspace
   const LinearInputs& inputs = workspace.inputs_;
   const float scale = config_.residual_scale;
   const float eps = config_.rms_norm_eps;
-  backend_->embed(*weights_.embed_tokens, batch.tokens, config_.embedding_scale, rows.h);
+  backend_->embed(weights_.embedding(), batch.tokens, config_.embedding_scale, rows.h);
   observe(0, rows.h);
   backend_->rms_norm(rows.h, weights_.layers[0].input_layernorm, eps, *inputs.hidden);
   const std::int32_t layers = config_.num_hidden_layers;
@@ -157,14 +158,19 @@ void Model::forward(const BatchView& batch, KvCache& cache, Workspace& workspace
   observe(layers + 1, final);
 }
 
-TensorView Model::logits(std::int32_t first, std::int32_t count, Workspace& workspace) const {
+TensorView Model::logits(std::int32_t first, std::int32_t count, Workspace& workspace,
+                         std::int32_t top) const {
   BITCPM_CHECK(first >= 0 && count > 0 && count <= kMaxLogitsRows &&
                first + count <= workspace.max_rows());
   const TensorView& final = workspace.final_;
   const TensorView in{final.row(first), count, final.cols, final.stride};
   const LinearTarget out{&weights_.head(), workspace.logits_.first_rows(count)};
   backend_->load_input(in, *workspace.inputs_.hidden);
-  backend_->linear(*workspace.inputs_.hidden, {&out, 1});
+  if (top == 0) {
+    backend_->linear(*workspace.inputs_.hidden, {&out, 1});
+  } else {
+    backend_->top_logits(*workspace.inputs_.hidden, *out.weight, top, out.out);
+  }
   return out.out;
 }
 

@@ -81,8 +81,10 @@ class Model {
                const HiddenObserver* observer = nullptr) const;
 
   // Logits of entries [first, first + count) of the last forward's logits_rows;
-  // count <= kMaxLogitsRows. -> [count, vocab], valid until the next call.
-  TensorView logits(std::int32_t first, std::int32_t count, Workspace& workspace) const;
+  // count <= kMaxLogitsRows. top > 0: only the `top` largest of each row, ties included, are
+  // needed; others may be minus infinity. -> [count, vocab], valid until the next call.
+  TensorView logits(std::int32_t first, std::int32_t count, Workspace& workspace,
+                    std::int32_t top = 0) const;
 
  private:
   Result<LinearInputs> make_inputs(std::int32_t max_rows) const;

@@ -18,11 +18,12 @@ struct LayerWeights {
 
 // All weights of one decoder, in the memory of one backend.
 struct ModelWeights {
-  std::unique_ptr<PreparedWeight> embed_tokens;  // [vocab, hidden]
+  std::unique_ptr<PreparedWeight> embed_tokens;  // [vocab, hidden]; null: lm_head serves
   std::vector<LayerWeights> layers;
   Buffer norm;                              // [hidden]
   std::unique_ptr<PreparedWeight> lm_head;  // [vocab, hidden]; null: embed_tokens serves
 
+  const PreparedWeight& embedding() const { return embed_tokens ? *embed_tokens : *lm_head; }
   const PreparedWeight& head() const { return lm_head ? *lm_head : *embed_tokens; }
   std::size_t bytes() const;
 };

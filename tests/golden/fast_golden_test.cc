@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "golden_data.h"
 #include "golden_model.h"
@@ -144,6 +145,44 @@ TEST(Fast, ChunksAndThreadsDoNotShow) {
       EXPECT_EQ(std::memcmp(want.data(), got.data(), 4 * want.size()), 0)
           << threads << " threads, chunks of " << chunk;
     }
+  }
+}
+
+// Protects: on real hidden states, one to four at a time, the screened head gives the bits of the
+// full one for every logit that ranks among the k largest, and minus infinity or the same bits for
+// the others. Prints how much of the head the screen spared.
+TEST(Fast, ScreenedHeadEqualsTheFullOne) {
+  const GoldenModel golden("auto", 2, Numerics::kFast);
+  for (const int top : {1, 5, 20}) {
+    std::size_t spared = 0;
+    std::size_t all = 0;
+    int chunk = 0;
+    for (const Prompt& prompt : load_prompts()) {
+      chunk = chunk % 4 + 1;
+      const std::vector<float> full = golden.logits(prompt.ids);
+      const std::vector<float> screened = golden.logits(prompt.ids, chunk, top);
+      const std::size_t vocab = full.size() / prompt.ids.size();
+      for (std::size_t i = 0; i < prompt.ids.size(); ++i) {
+        const auto want = std::span(full).subspan(i * vocab, vocab);
+        const auto got = std::span(screened).subspan(i * vocab, vocab);
+        std::vector<float> sorted(want.begin(), want.end());
+        std::nth_element(sorted.begin(), sorted.begin() + top - 1, sorted.end(), std::greater<>());
+        const float least = sorted[static_cast<std::size_t>(top) - 1];
+        for (std::size_t v = 0; v < vocab; ++v) {
+          const bool left_out = got[v] == -INFINITY;
+          if (left_out) {
+            ASSERT_LT(want[v], least) << "top " << top << ", prompt " << prompt.id;
+          } else {
+            ASSERT_EQ(std::memcmp(&want[v], &got[v], 4), 0);
+          }
+          spared += left_out ? 1 : 0;
+        }
+        all += vocab;
+      }
+    }
+    std::printf("top %d: the screen spared %.1f %% of the rows\n", top,
+                100 * static_cast<double>(spared) / static_cast<double>(all));
+    EXPECT_GT(spared, 0u);
   }
 }
 

@@ -43,12 +43,12 @@ void GoldenModel::run(std::span<const TokenId> ids, int chunk, const HiddenObser
   }
 }
 
-std::vector<float> GoldenModel::logits(std::span<const TokenId> ids, int chunk) const {
+std::vector<float> GoldenModel::logits(std::span<const TokenId> ids, int chunk, int top) const {
   std::vector<float> all;
   run(ids, chunk, nullptr, [&](std::int32_t count, Workspace& workspace) {
     for (std::int32_t first = 0; first < count; first += Model::kMaxLogitsRows) {
       const TensorView view =
-          model_->logits(first, std::min(Model::kMaxLogitsRows, count - first), workspace);
+          model_->logits(first, std::min(Model::kMaxLogitsRows, count - first), workspace, top);
       all.insert(all.end(), view.data, view.data + view.rows * view.cols);
     }
   });

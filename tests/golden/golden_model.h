@@ -20,8 +20,9 @@ class GoldenModel {
 
   const Model& model() const { return *model_; }
 
-  // Logits of every position of `ids`, [ids, vocab], computed `chunk` tokens at a time.
-  std::vector<float> logits(std::span<const TokenId> ids, int chunk = 4096) const;
+  // Logits of every position of `ids`, [ids, vocab], computed `chunk` tokens at a time; `top` as in
+  // Model::logits.
+  std::vector<float> logits(std::span<const TokenId> ids, int chunk = 4096, int top = 0) const;
 
   // The residual stream of `ids` after each stage (model.h), [stages][ids * hidden].
   std::vector<std::vector<float>> hidden_states(std::span<const TokenId> ids) const;

@@ -9,6 +9,8 @@
 #include "backend/cpu/cpu_linear.h"
 #include "backend/cpu/cpu_linear_input.h"
 #include "backend/cpu/field_weight.h"
+#include "backend/cpu/head_screen.h"
+#include "backend/cpu/head_weight.h"
 #include "backend/cpu/panel_weight.h"
 #include "base/cpu_budget.h"
 #include "kernels/dispatch.h"
@@ -47,13 +49,14 @@ class CpuBackend final : public Backend {
 
   Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) override {
     if (fast_ && matrix.form == WeightForm::kTernary) {
-      return FieldWeight::pack_ternary(matrix, arena_, pool_);
+      return FieldWeight::pack(matrix, arena_, pool_);
     }
     return PanelWeight::pack(std::move(matrix), arena_, pool_);
   }
-  Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix) override {
+  Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix,
+                                                       bool embeds) override {
     if (!fast_) return std::unique_ptr<PreparedWeight>();
-    return FieldWeight::quantize(matrix, arena_, pool_);
+    return HeadWeight::quantize(matrix, embeds, arena_, pool_);
   }
   Result<std::unique_ptr<LinearInput>> make_linear_input(
       std::int64_t max_rows, InputUse use,
@@ -125,6 +128,18 @@ class CpuBackend final : public Backend {
     multiply(table_, pool_, static_cast<const CpuLinearInput&>(x), targets);
   }
 
+  void top_logits(const LinearInput& x, const PreparedWeight& head, std::int32_t top,
+                  TensorView out) override {
+    const auto* screened = dynamic_cast<const HeadWeight*>(&head);
+    if (screened != nullptr && out.rows <= HeadScreen::kMostRows && top <= HeadScreen::kMostTop &&
+        screen_.worth_trying()) {
+      screen_.top_logits(table_, pool_, *screened, static_cast<const CpuLinearInput&>(x), top, out);
+      return;
+    }
+    const LinearTarget whole{&head, out};
+    linear(x, {&whole, 1});
+  }
+
   void gated_linear(const LinearInput& x, std::int64_t rows, const PreparedWeight& gate,
                     const PreparedWeight& up, LinearInput& out) override {
     multiply_gated(table_, pool_, static_cast<const CpuLinearInput&>(x), rows,
@@ -193,6 +208,7 @@ class CpuBackend final : public Backend {
   kernels::KernelTable table_;
   ThreadPool pool_;
   Arena arena_;  // of all weights
+  HeadScreen screen_;
   bool fast_;
 };
 

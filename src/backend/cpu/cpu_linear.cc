@@ -6,10 +6,12 @@
 namespace bitcpm {
 namespace {
 
-// Units of work per claim: two claims per thread, so that one which started late, or shares its
-// core with another process, leaves some of its work to the others.
-std::size_t claim_size(std::size_t units, const ThreadPool& pool) {
-  return std::max<std::size_t>(1, units / (2 * static_cast<std::size_t>(pool.threads())));
+// Units of work per claim. A few tokens wait for memory, which likes long runs; more tokens make a
+// unit long, and a thread that is late by a part of a claim keeps the others waiting.
+std::size_t claim_size(std::size_t units, std::int64_t tokens, const ThreadPool& pool) {
+  const std::size_t claims_per_thread = tokens <= 4 ? 2 : 8;
+  return std::max<std::size_t>(
+      1, units / (claims_per_thread * static_cast<std::size_t>(pool.threads())));
 }
 
 const CpuWeight& cpu_weight(const LinearTarget& target) {
@@ -37,40 +39,44 @@ void multiply(const kernels::KernelTable& table, ThreadPool& pool, const CpuLine
               std::span<const LinearTarget> targets) {
   std::size_t panels = 0;
   for (const LinearTarget& target : targets) panels += cpu_weight(target).panels();
-  pool.parallel_for(panels, claim_size(panels, pool), [&](std::size_t begin, std::size_t end) {
-    std::size_t base = 0;  // of the current weight, in the numbering over all of them
-    for (const LinearTarget& target : targets) {
-      const CpuWeight& weight = cpu_weight(target);
-      const std::size_t first = std::max(begin, base);
-      const std::size_t last = std::min(end, base + weight.panels());
-      if (first < last) weight.multiply(table, first - base, last - base, x, 0, target.out);
-      base += weight.panels();
-    }
-  });
+  pool.parallel_for(panels, claim_size(panels, targets.front().out.rows, pool),
+                    [&](std::size_t begin, std::size_t end) {
+                      std::size_t base =
+                          0;  // of the current weight, in the numbering over all of them
+                      for (const LinearTarget& target : targets) {
+                        const CpuWeight& weight = cpu_weight(target);
+                        const std::size_t first = std::max(begin, base);
+                        const std::size_t last = std::min(end, base + weight.panels());
+                        if (first < last)
+                          weight.multiply(table, first - base, last - base, x, 0, target.out);
+                        base += weight.panels();
+                      }
+                    });
 }
 
 void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const CpuLinearInput& x,
                     std::int64_t rows, const GatedWeights& weights, CpuLinearInput& out) {
   const std::int64_t width = weights.gate.rows();
   const auto blocks = static_cast<std::size_t>((width + kGatedRows - 1) / kGatedRows);
-  pool.parallel_for(blocks, claim_size(blocks, pool), [&](std::size_t begin, std::size_t end) {
-    alignas(64) float gate[kGatedTokens * kGatedRows];
-    alignas(64) float up[kGatedTokens * kGatedRows];
-    for (std::int64_t token = 0; token < rows; token += kGatedTokens) {
-      const std::int64_t tokens = std::min(kGatedTokens, rows - token);
-      for (std::size_t block = begin; block < end; ++block) {
-        const std::int64_t row = static_cast<std::int64_t>(block) * kGatedRows;
-        const std::int64_t count = std::min(kGatedRows, width - row);
-        block_product(table, weights.gate, x, row, token, tokens, gate);
-        block_product(table, weights.up, x, row, token, tokens, up);
-        for (std::int64_t t = 0; t < tokens; ++t) {
-          float* values = gate + t * kGatedRows;
-          table.silu_mul(values, up + t * kGatedRows, static_cast<std::size_t>(count), values);
-          out.put(table, token + t, row, values, count);
+  pool.parallel_for(
+      blocks, claim_size(blocks, rows, pool), [&](std::size_t begin, std::size_t end) {
+        alignas(64) float gate[kGatedTokens * kGatedRows];
+        alignas(64) float up[kGatedTokens * kGatedRows];
+        for (std::int64_t token = 0; token < rows; token += kGatedTokens) {
+          const std::int64_t tokens = std::min(kGatedTokens, rows - token);
+          for (std::size_t block = begin; block < end; ++block) {
+            const std::int64_t row = static_cast<std::int64_t>(block) * kGatedRows;
+            const std::int64_t count = std::min(kGatedRows, width - row);
+            block_product(table, weights.gate, x, row, token, tokens, gate);
+            block_product(table, weights.up, x, row, token, tokens, up);
+            for (std::int64_t t = 0; t < tokens; ++t) {
+              float* values = gate + t * kGatedRows;
+              table.silu_mul(values, up + t * kGatedRows, static_cast<std::size_t>(count), values);
+              out.put(table, token + t, row, values, count);
+            }
+          }
         }
-      }
-    }
-  });
+      });
 }
 
 }  // namespace bitcpm

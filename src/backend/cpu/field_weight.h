@@ -8,16 +8,13 @@
 
 namespace bitcpm {
 
-// A weight matrix in panels of 64 rows for int8 activations (kernels/quantized.h): `fast` numerics.
+// A ternary matrix in panels of 64 rows for int8 activations (kernels/quantized.h): `fast`
+// numerics.
 class FieldWeight final : public CpuWeight {
  public:
   // The ternary codes and scales, lossless. Errors: kExhausted (no memory).
-  static Result<std::unique_ptr<PreparedWeight>> pack_ternary(const QuantizedMatrix& matrix,
-                                                              Arena& arena, ThreadPool& pool);
-
-  // A dense matrix rounded to 8 bits, one bf16 scale per kHeadGroup in-features. Errors: the same.
-  static Result<std::unique_ptr<PreparedWeight>> quantize(const QuantizedMatrix& matrix,
-                                                          Arena& arena, ThreadPool& pool);
+  static Result<std::unique_ptr<PreparedWeight>> pack(const QuantizedMatrix& matrix, Arena& arena,
+                                                      ThreadPool& pool);
 
   std::int64_t rows() const override { return rows_; }
   std::int64_t cols() const override { return cols_; }
@@ -28,15 +25,12 @@ class FieldWeight final : public CpuWeight {
   void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
                 const CpuLinearInput& x, std::int64_t token, TensorView out) const override;
 
-  // 8-bit weights only.
+  // Embeddings are never ternary: a broken promise.
   void copy_row(std::int64_t row, float scale, float* out) const override;
 
  private:
   FieldWeight() = default;
-  static Result<std::unique_ptr<FieldWeight>> allocate(const QuantizedMatrix& matrix, bool ternary,
-                                                       std::int64_t group, Arena& arena);
 
-  bool ternary_ = true;
   std::int64_t rows_ = 0;
   std::int64_t cols_ = 0;
   std::int64_t group_ = 0;

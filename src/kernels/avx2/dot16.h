@@ -27,6 +27,18 @@ inline Bytes mask_bytes(Bytes b, uint32_t mask) {
   const __m256i m = _mm256_set1_epi32(static_cast<int>(mask));
   return {_mm256_and_si256(b.lo, m), _mm256_and_si256(b.hi, m)};
 }
+inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
+  const Bytes a = mask_bytes(ones, mask);
+  const Bytes b = mask_bytes(zeros, ~mask);
+  return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
+}
+inline Bytes up_nibble(Bytes b) { return {_mm256_slli_epi32(b.lo, 4), _mm256_slli_epi32(b.hi, 4)}; }
+inline Bytes down_nibble(Bytes b) {
+  return {_mm256_srli_epi32(b.lo, 4), _mm256_srli_epi32(b.hi, 4)};
+}
+inline I16x subtract(I16x a, I16x b) {
+  return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
+}
 inline Bytes load_quad(const void* p) {
   int32_t quad;
   __builtin_memcpy(&quad, p, 4);

@@ -11,6 +11,8 @@
 
 #include "kernels/shared/quantize.h"
 
+#include "kernels/shared/scaled_norms.h"
+
 namespace bitcpm::kernels {
 
 // Tile sizes (panels x tokens): sixteen 256-bit registers hold no more sums.
@@ -26,6 +28,8 @@ void install_avx2(KernelTable& table) {
   table.quantize = quantize;
   table.ternary_fields = field_linear<TernaryForm, 1, 3>;
   table.int8_fields = field_linear<Int8Form, 1, 3>;
+  table.screen_fields = field_linear<ScreenForm, 1, 3>;
+  table.scaled_norms = scaled_norms;
 }
 
 }  // namespace bitcpm::kernels

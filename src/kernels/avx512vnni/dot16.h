@@ -23,6 +23,13 @@ inline Bytes load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
 inline Bytes mask_bytes(Bytes b, uint32_t mask) {
   return {_mm512_and_si512(b.v, _mm512_set1_epi32(static_cast<int>(mask)))};
 }
+inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
+  const __m512i m = _mm512_set1_epi32(static_cast<int>(mask));
+  return {_mm512_ternarylogic_epi32(m, ones.v, zeros.v, 0xca)};  // m ? ones : zeros
+}
+inline Bytes up_nibble(Bytes b) { return {_mm512_slli_epi32(b.v, 4)}; }
+inline Bytes down_nibble(Bytes b) { return {_mm512_srli_epi32(b.v, 4)}; }
+inline I16x subtract(I16x a, I16x b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 inline Bytes load_quad(const void* p) {
   int32_t quad;
   __builtin_memcpy(&quad, p, 4);

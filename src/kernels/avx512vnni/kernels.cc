@@ -11,6 +11,8 @@
 
 #include "kernels/shared/quantize.h"
 
+#include "kernels/shared/scaled_norms.h"
+
 namespace bitcpm::kernels {
 
 // Tile sizes (panels x tokens): sixteen sums, weights and inputs within 32 registers.
@@ -26,6 +28,8 @@ void install_avx512vnni(KernelTable& table) {
   table.quantize = quantize;
   table.ternary_fields = field_linear<TernaryForm, 4, 3>;
   table.int8_fields = field_linear<Int8Form, 4, 3>;
+  table.screen_fields = field_linear<ScreenForm, 4, 3>;
+  table.scaled_norms = scaled_norms;
 }
 
 }  // namespace bitcpm::kernels

@@ -28,6 +28,14 @@ inline Bytes load_bytes(const uint8_t* p) {
 }
 inline Bytes mask_bytes(Bytes b, uint32_t mask) { return {b.lane & mask}; }
 
+// Bits of `ones` where mask has a 1, of `zeros` elsewhere.
+inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
+  return {(ones.lane & mask) | (zeros.lane & ~mask)};
+}
+// Lower nibbles to the upper ones' place and back; what was there before becomes arbitrary.
+inline Bytes up_nibble(Bytes b) { return {b.lane << 4}; }
+inline Bytes down_nibble(Bytes b) { return {b.lane >> 4}; }
+inline I16x subtract(I16x a, I16x b) { return {a.lane - b.lane}; }
 // The same four signed bytes in every lane.
 inline Bytes load_quad(const void* p) {
   uint32_t quad;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "kernels/shared/field_forms.h"
+
 // Products of int8 activations with field-packed weights, written once over the dot16.h of the
 // including level.
 //
@@ -11,41 +13,9 @@
 namespace {
 
 using bitcpm::kernels::Extra;
-using bitcpm::kernels::Int8Fields;
 using bitcpm::kernels::kActGroup;
-using bitcpm::kernels::kFieldRows;
 using bitcpm::kernels::kFields;
 using bitcpm::kernels::QuantizedIo;
-using bitcpm::kernels::TernaryFields;
-
-constexpr size_t kPrefetchBytes = 2048;  // ahead of a lone token, which waits for memory
-
-struct TernaryForm {
-  using Weights = TernaryFields;
-  static constexpr size_t kLineBytes = 64;
-  static constexpr float unscale(size_t field) { return 1.0f / static_cast<float>(1 << 2 * field); }
-  // What the zero of the weights adds to a sum of products: 4^f times the sum of the codes.
-  static I16x offset(size_t field, I16x sum) {
-    return field == 0   ? sum
-           : field == 1 ? shift_left<2>(sum)
-           : field == 2 ? shift_left<4>(sum)
-                        : shift_left<6>(sum);
-  }
-  static Bytes field(const uint8_t* line, size_t f) {
-    return mask_bytes(load_bytes(line), 0x03030303u << 2 * f);
-  }
-  static I16x dot(I16x sum, Bytes u, Bytes s) { return dot4_small(sum, u, s); }
-};
-
-static_assert(bitcpm::kernels::kInt8WeightZero == 1 << 7, "Int8Form::offset");
-struct Int8Form {
-  using Weights = Int8Fields;
-  static constexpr size_t kLineBytes = 256;
-  static constexpr float unscale(size_t) { return 1.0f; }
-  static I16x offset(size_t, I16x sum) { return shift_left<7>(sum); }
-  static Bytes field(const uint8_t* line, size_t f) { return load_bytes(line + 64 * f); }
-  static I16x dot(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
-};
 
 // One panel by T tokens, F fields at a time. Wide: the activations have extras.
 template <class Form, size_t F, size_t T, bool Wide>
@@ -54,13 +24,13 @@ void field_tile(const typename Form::Weights& w, size_t panel, const QuantizedIo
   const size_t cols = w.cols;
   const size_t groups = cols / w.group;
   const size_t act_groups = cols / kActGroup;
-  const uint8_t* panel_lines = w.lines + panel * (cols / 4) * Form::kLineBytes;
   const uint16_t* panel_scales = w.scales + panel * groups * kFieldRows;
   const int8_t* codes = io.x.codes + token * cols;
   const float* act_scales = io.x.scales + token * act_groups;
   const int32_t* minus_sums = io.x.minus_sums + token * act_groups;
   alignas(64) float totals[T][kFieldRows] = {};
-  for (size_t f0 = 0; f0 < kFields; f0 += F) {
+#pragma GCC unroll 4
+  for (size_t f0 = 0; f0 < kFields; f0 += F) {  // unrolled: fields are constants to a form
     for (size_t group = 0; group < groups; ++group) {
       F16x inner[F][T];
 #pragma GCC unroll 4
@@ -78,18 +48,16 @@ void field_tile(const typename Form::Weights& w, size_t panel, const QuantizedIo
 #pragma GCC unroll 4
           for (size_t f = 0; f < F; ++f) sum[f][t] = Form::offset(f0 + f, minus_sum);
         }
-        const uint8_t* line = panel_lines + k0 / 4 * Form::kLineBytes;
+        typename Form::Lines lines(w, panel, k0);
 #pragma GCC unroll 8
-        for (size_t k = 0; k < kActGroup; k += 4, line += Form::kLineBytes) {
+        for (size_t k = 0; k < kActGroup; k += 4, lines.next()) {
           Bytes quad[T];
 #pragma GCC unroll 8
           for (size_t t = 0; t < T; ++t) quad[t] = load_quad(codes + t * cols + k0 + k);
-          if (T == 1) {
-            for (size_t b = 0; b < Form::kLineBytes; b += 64) prefetch(line + kPrefetchBytes + b);
-          }
+          if (T == 1) lines.prefetch_ahead();
 #pragma GCC unroll 4
           for (size_t f = 0; f < F; ++f) {
-            const Bytes u = Form::field(line, f0 + f);
+            const Bytes u = Form::field(lines, f0 + f);
 #pragma GCC unroll 8
             for (size_t t = 0; t < T; ++t) sum[f][t] = Form::dot(sum[f][t], u, quad[t]);
           }
@@ -99,10 +67,10 @@ void field_tile(const typename Form::Weights& w, size_t panel, const QuantizedIo
           for (size_t t = 0; t < T; ++t) {
             const Extra extra = io.x.extras[(token + t) * act_groups + act_group];
             const Bytes quad = load_quad(&extra.quad);
-            const uint8_t* its_line = panel_lines + (k0 / 4 + extra.line) * Form::kLineBytes;
+            const typename Form::Lines its_lines(w, panel, k0 + 4 * extra.line);
 #pragma GCC unroll 4
             for (size_t f = 0; f < F; ++f) {
-              sum[f][t] = Form::dot(sum[f][t], Form::field(its_line, f0 + f), quad);
+              sum[f][t] = Form::dot(sum[f][t], Form::field(its_lines, f0 + f), quad);
             }
           }
         }

@@ -1,0 +1,174 @@
+#include "backend/cpu/head_weight.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/dtype.h"
+#include "tensor/ternary_codec.h"
+
+namespace bitcpm {
+namespace {
+
+using kernels::kFieldRows;
+using kernels::kInt8WeightZero;
+
+constexpr std::int64_t kGroup = 64;
+constexpr std::size_t kLanes = kFieldRows / kernels::kFields;
+
+// The smallest bf16 that is no smaller than a positive `value`.
+std::uint16_t bf16_at_least(float value) {
+  const std::uint16_t nearest = bf16_from_f32(value);
+  return bf16_to_f32(nearest) < value ? static_cast<std::uint16_t>(nearest + 1) : nearest;
+}
+
+// Where a weight's nibbles are in the planes.
+struct Place {
+  std::size_t byte;
+  bool odd;  // field
+};
+
+Place place_of(std::size_t row, std::size_t k, std::size_t cols) {
+  const std::size_t field = row % kFieldRows / kLanes;
+  const std::size_t line = (row / kFieldRows * (cols / 4) + k / 4) * 2 + field / 2;
+  return {line * kFieldRows + 4 * (row % kLanes) + k % 4, field % 2 == 1};
+}
+
+}  // namespace
+
+Status HeadWeight::allocate(const QuantizedMatrix& matrix, bool embeds, Arena& arena) {
+  rows_ = matrix.rows;
+  cols_ = matrix.cols;
+  group_ = cols_ % kGroup == 0 ? kGroup : 32;
+  const std::size_t padded = panels() * kFieldRows;
+  const auto cols = static_cast<std::size_t>(cols_);
+  const std::size_t plane = padded * cols / 2;
+  const std::size_t per_group = padded * (cols / static_cast<std::size_t>(group_)) * 2;
+  const std::size_t fine = embeds ? static_cast<std::size_t>(rows_) * cols / 2 : 0;
+  const auto take = [&](std::size_t size, Buffer& buffer) {
+    buffer = arena.take(size);
+    return buffer.size() == size;
+  };
+  if (!take(per_group, norms_) || !take(per_group, scales_) || !take(plane, high_) ||
+      !take(plane, low_) || !take(fine, fine_)) {
+    return Error{Errc::kExhausted, "no memory for a head of " + std::to_string(rows_) + " x " +
+                                       std::to_string(cols_)};
+  }
+  return {};
+}
+
+Result<std::unique_ptr<PreparedWeight>> HeadWeight::quantize(const QuantizedMatrix& matrix,
+                                                             bool embeds, Arena& arena,
+                                                             ThreadPool& pool) {
+  BITCPM_CHECK(matrix.form != WeightForm::kTernary && matrix.cols % 32 == 0);
+  std::unique_ptr<HeadWeight> weight(new HeadWeight);
+  BITCPM_TRY(weight->allocate(matrix, embeds, arena));
+  pool.parallel_for(weight->panels(), 4, [&](std::size_t begin, std::size_t end) {
+    std::vector<float> values(static_cast<std::size_t>(matrix.cols));
+    const auto first = static_cast<std::int64_t>(begin * kFieldRows);
+    const auto last = std::min(matrix.rows, static_cast<std::int64_t>(end * kFieldRows));
+    for (std::int64_t row = first; row < last; ++row) {
+      decode_row(matrix, row, values);
+      weight->quantize_row(row, values.data());
+    }
+  });
+  return std::unique_ptr<PreparedWeight>(std::move(weight));
+}
+
+void HeadWeight::quantize_row(std::int64_t row, const float* values) {
+  const auto r = static_cast<std::size_t>(row);
+  const auto cols = static_cast<std::size_t>(cols_);
+  const auto width = static_cast<std::size_t>(group_);
+  // Both sums are chains of at most 3 cols / 64 fused operations on terms whose norm is at most
+  // that of the largest weights, 128 each: what their roundings may add to the bound.
+  const float rounding = 2 * (3 * static_cast<float>(cols) / 64 + 4) * 0x1p-24f * 128 *
+                         std::sqrt(static_cast<float>(width));
+  for (std::size_t g = 0; g < cols / width; ++g) {
+    const float* in = values + g * width;
+    float largest = 0;
+    for (std::size_t k = 0; k < width; ++k) largest = std::max(largest, std::abs(in[k]));
+    const std::uint16_t scale = bf16_at_least(largest / 127.0f);
+    const float step = bf16_to_f32(scale);
+    const float inverse = step > 0 ? 1 / step : 0;
+    float squares = 0;
+    for (std::size_t k = 0; k < width; ++k) {
+      const float code = std::clamp(std::nearbyint(in[k] * inverse), -127.0f, 127.0f);
+      const int byte = static_cast<int>(code) + kInt8WeightZero;
+      store(row, g * width + k, byte);
+      const auto low = static_cast<float>(byte % 16 - 8);
+      squares += low * low;
+      if (fine_.size() == 0) continue;
+      const float rest = std::clamp(std::nearbyint(16 * (in[k] * inverse - code)), -8.0f, 7.0f);
+      fine_.as<std::uint8_t>()[(r * cols + g * width + k) / 2] |=
+          static_cast<std::uint8_t>((static_cast<int>(rest) + 8) << 4 * (k % 2));
+    }
+    const std::size_t at = (r / kFieldRows * (cols / width) + g) * kFieldRows + r % kFieldRows;
+    scales_.as<std::uint16_t>()[at] = scale;
+    // A little more, for the roundings of the bound itself.
+    norms_.as<std::uint16_t>()[at] =
+        bf16_at_least(1.0001f * step * (std::sqrt(squares) + rounding));
+  }
+}
+
+void HeadWeight::store(std::int64_t row, std::size_t k, int byte) {
+  const Place at = place_of(static_cast<std::size_t>(row), k, static_cast<std::size_t>(cols_));
+  const int high = at.odd ? byte & 0xf0 : byte >> 4;
+  const int low = at.odd ? byte & 0x0f : (byte & 0x0f) << 4;
+  high_.as<std::uint8_t>()[at.byte] |= static_cast<std::uint8_t>(high);
+  low_.as<std::uint8_t>()[at.byte] |= static_cast<std::uint8_t>(low);
+}
+
+std::size_t HeadWeight::panels() const {
+  return (static_cast<std::size_t>(rows_) + kFieldRows - 1) / kFieldRows;
+}
+
+kernels::Int8Fields HeadWeight::fields() const {
+  return {high_.as<std::uint8_t>(),        low_.as<std::uint8_t>(),
+          scales_.as<std::uint16_t>(),     static_cast<std::size_t>(rows_),
+          static_cast<std::size_t>(cols_), static_cast<std::size_t>(group_)};
+}
+
+void HeadWeight::multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
+                          const CpuLinearInput& x, std::int64_t token, TensorView out) const {
+  table.int8_fields(fields(), first, last,
+                    {x.quantized_from(token), static_cast<std::size_t>(out.rows), out.data,
+                     static_cast<std::size_t>(out.stride)});
+}
+
+void HeadWeight::screen(const kernels::KernelTable& table, std::size_t first, std::size_t last,
+                        const CpuLinearInput& x, TensorView out) const {
+  table.screen_fields(fields(), first, last,
+                      {x.quantized_from(0), static_cast<std::size_t>(out.rows), out.data,
+                       static_cast<std::size_t>(out.stride)});
+}
+
+void HeadWeight::bounds(const kernels::KernelTable& table, std::size_t panel,
+                        const float* group_norms, float* out) const {
+  const auto groups = static_cast<std::size_t>(cols_ / group_);
+  table.scaled_norms(norms_.as<std::uint16_t>() + panel * groups * kFieldRows, groups, group_norms,
+                     out);
+}
+
+void HeadWeight::copy_row(std::int64_t row, float scale, float* out) const {
+  BITCPM_CHECK(fine_.size() > 0 && row >= 0 && row < rows_);
+  const auto r = static_cast<std::size_t>(row);
+  const auto cols = static_cast<std::size_t>(cols_);
+  const auto width = static_cast<std::size_t>(group_);
+  const auto* high = high_.as<std::uint8_t>();
+  const auto* low = low_.as<std::uint8_t>();
+  const auto* fine = fine_.as<std::uint8_t>() + r * cols / 2;
+  const std::uint16_t* scales =
+      scales_.as<std::uint16_t>() + r / kFieldRows * (cols / width) * kFieldRows + r % kFieldRows;
+  for (std::size_t k = 0; k < cols; ++k) {
+    const Place at = place_of(r, k, cols);
+    const int byte = at.odd ? (high[at.byte] & 0xf0) | (low[at.byte] & 0x0f)
+                            : (high[at.byte] & 0x0f) << 4 | low[at.byte] >> 4;
+    const int rest = (fine[k / 2] >> 4 * (k % 2) & 15) - 8;
+    const auto sixteenths = static_cast<float>(16 * (byte - kInt8WeightZero) + rest);
+    out[k] = scale * (bf16_to_f32(scales[k / width * kFieldRows]) * 0.0625f * sixteenths);
+  }
+}
+
+}  // namespace bitcpm

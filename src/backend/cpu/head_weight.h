@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "backend/cpu/cpu_weight.h"
+#include "tensor/arena.h"
+
+namespace bitcpm {
+
+// The head in `fast` numerics: weights rounded to 8 bits, one bf16 scale per 64 in-features, kept
+// as two nibble planes (kernels/quantized.h). The upper plane with its bounds is a screen: a logit
+// computed from it alone is off by at most the norm of what the lower plane holds times the norm of
+// the activations, group by group (Cauchy and Schwarz).
+class HeadWeight final : public CpuWeight {
+ public:
+  // `embeds`: keeps four more bits of every weight, so that copy_row() is good enough for
+  // embeddings: where the matrix is bf16, rounding what it returns to bf16 gives back every weight
+  // above an eighth of its group's largest. Errors: kExhausted.
+  static Result<std::unique_ptr<PreparedWeight>> quantize(const QuantizedMatrix& matrix,
+                                                          bool embeds, Arena& arena,
+                                                          ThreadPool& pool);
+
+  std::int64_t rows() const override { return rows_; }
+  std::int64_t cols() const override { return cols_; }
+  std::size_t bytes() const override {
+    return high_.size() + low_.size() + fine_.size() + scales_.size() + norms_.size();
+  }
+  std::size_t panels() const override;
+  std::int64_t panel_rows() const override { return kernels::kFieldRows; }
+  bool reads_codes() const override { return true; }
+  void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
+                const CpuLinearInput& x, std::int64_t token, TensorView out) const override;
+  void copy_row(std::int64_t row, float scale, float* out) const override;
+
+  // multiply() from the upper nibbles alone.
+  void screen(const kernels::KernelTable& table, std::size_t first, std::size_t last,
+              const CpuLinearInput& x, TensorView out) const;
+
+  // out[r], r < 64: how far screen() may be from multiply() for the rows of one panel, rounding
+  // included. group_norms: Euclidean norms of the activations of each group.
+  void bounds(const kernels::KernelTable& table, std::size_t panel, const float* group_norms,
+              float* out) const;
+
+  std::int64_t group() const { return group_; }
+
+ private:
+  HeadWeight() = default;
+  Status allocate(const QuantizedMatrix& matrix, bool embeds, Arena& arena);
+  void quantize_row(std::int64_t row, const float* values);
+  void store(std::int64_t row, std::size_t k, int byte);
+  kernels::Int8Fields fields() const;
+
+  std::int64_t rows_ = 0;
+  std::int64_t cols_ = 0;
+  std::int64_t group_ = 0;
+  Buffer high_, low_;  // [panels][cols / 4][2][64]
+  Buffer fine_;        // [rows, cols / 2] four bits below the eight, or empty
+  Buffer scales_;      // [panels][cols / group][64] bf16
+  Buffer norms_;       // likewise: of what the lower nibbles hold, times the scale, rounded up
+};
+
+}  // namespace bitcpm
