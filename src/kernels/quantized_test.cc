@@ -9,18 +9,10 @@
 #include "kernels/dispatch.h"
 #include "kernels/guarded_array.h"
 #include "kernels/table.h"
+#include "kernels/test_levels.h"
 
 namespace bitcpm::kernels {
 namespace {
-
-std::vector<KernelTable> supported_tables() {
-  const CpuFeatures cpu = detect_cpu_features();
-  std::vector<KernelTable> tables;
-  for (const std::string& level : runnable_levels(cpu)) {
-    tables.push_back(make_kernel_table(cpu, level).value());
-  }
-  return tables;
-}
 
 struct Shape {
   std::size_t rows, cols, group, tokens;
@@ -170,7 +162,7 @@ TEST(TernaryFields, EveryIsaEqualsTheDefinition) {
     GuardedArray<std::uint8_t> guarded_lines(lines);
     GuardedArray<std::uint16_t> guarded_scales(scales);
     const TernaryFields w{guarded_lines.data(), guarded_scales.data(), s.rows, s.cols, s.group};
-    for (const KernelTable& table : supported_tables()) {
+    for (const KernelTable& table : testable_tables()) {
       expect_bits(s, x, want, table.isa,
                   [&](const QuantizedIo& io) { table.ternary_fields(w, 0, s.panels(), io); });
     }
@@ -195,7 +187,7 @@ TEST(Int8Fields, EveryIsaEqualsTheDefinition) {
     GuardedArray<std::uint8_t> guarded_lines(lines);
     GuardedArray<std::uint16_t> guarded_scales(scales);
     const Int8Fields w{guarded_lines.data(), guarded_scales.data(), s.rows, s.cols, s.group};
-    for (const KernelTable& table : supported_tables()) {
+    for (const KernelTable& table : testable_tables()) {
       expect_bits(s, x, want, table.isa,
                   [&](const QuantizedIo& io) { table.int8_fields(w, 0, s.panels(), io); });
     }
@@ -226,7 +218,7 @@ TEST(Quantize, EveryIsaEqualsScalar) {
     std::vector<float> want_scales;
     std::vector<std::int32_t> want_sums;
     std::vector<Extra> want_extras;
-    for (const KernelTable& table : supported_tables()) {
+    for (const KernelTable& table : testable_tables()) {
       GuardedArray<std::int8_t> codes(std::vector<std::int8_t>(kCols, 99));
       GuardedArray<float> scales(std::vector<float>(kCols / 32, -1.0f));
       GuardedArray<std::int32_t> sums(std::vector<std::int32_t>(kCols / 32, -1));

@@ -77,9 +77,13 @@ struct KernelTable {
   void (*int8_fields)(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io);
 };
 
-// The levels. Each overlays what it improves on a table filled by the level below.
+// The levels. Each overlays what it improves on a table filled by the levels below.
 void install_scalar(KernelTable& table);
 void install_avx2(KernelTable& table);
+void install_avxvnni(KernelTable& table);  // over avx2
 void install_avx512vnni(KernelTable& table);
+void install_neon(KernelTable& table);
+void install_dotprod(KernelTable& table);  // over neon
+void install_i8mm(KernelTable& table);     // over neon
 
 }  // namespace bitcpm::kernels

@@ -23,6 +23,8 @@ inline Bytes load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
 inline Bytes mask_bytes(Bytes b, uint32_t mask) {
   return {_mm512_and_si512(b.v, _mm512_set1_epi32(static_cast<int>(mask)))};
 }
+constexpr int kMostZeroKept = 128;
+inline Bytes weight_bytes(Bytes b, int32_t) { return b; }
 inline Bytes load_quad(const void* p) {
   int32_t quad;
   __builtin_memcpy(&quad, p, 4);

@@ -15,35 +15,45 @@ using bitcpm::kernels::Int8Fields;
 using bitcpm::kernels::kActGroup;
 using bitcpm::kernels::kFieldRows;
 using bitcpm::kernels::kFields;
+using bitcpm::kernels::kInt8WeightZero;
 using bitcpm::kernels::QuantizedIo;
 using bitcpm::kernels::TernaryFields;
 
 constexpr size_t kPrefetchBytes = 2048;  // ahead of a lone token, which waits for memory
 
+// What the zero 2^Bits of the weights adds to a sum of products: nothing if weight_bytes took it
+// off.
+template <int Bits>
+inline I16x zero_times(I16x sum) {
+  if constexpr ((1 << Bits) > kMostZeroKept) return I16x{};
+  return shift_left<Bits>(sum);
+}
+
 struct TernaryForm {
   using Weights = TernaryFields;
   static constexpr size_t kLineBytes = 64;
   static constexpr float unscale(size_t field) { return 1.0f / static_cast<float>(1 << 2 * field); }
-  // What the zero of the weights adds to a sum of products: 4^f times the sum of the codes.
   static I16x offset(size_t field, I16x sum) {
     return field == 0   ? sum
-           : field == 1 ? shift_left<2>(sum)
-           : field == 2 ? shift_left<4>(sum)
-                        : shift_left<6>(sum);
+           : field == 1 ? zero_times<2>(sum)
+           : field == 2 ? zero_times<4>(sum)
+                        : zero_times<6>(sum);
   }
   static Bytes field(const uint8_t* line, size_t f) {
-    return mask_bytes(load_bytes(line), 0x03030303u << 2 * f);
+    return weight_bytes(mask_bytes(load_bytes(line), 0x03030303u << 2 * f), 1 << 2 * f);
   }
   static I16x dot(I16x sum, Bytes u, Bytes s) { return dot4_small(sum, u, s); }
 };
 
-static_assert(bitcpm::kernels::kInt8WeightZero == 1 << 7, "Int8Form::offset");
+static_assert(kInt8WeightZero == 1 << 7, "Int8Form::offset");
 struct Int8Form {
   using Weights = Int8Fields;
   static constexpr size_t kLineBytes = 256;
   static constexpr float unscale(size_t) { return 1.0f; }
-  static I16x offset(size_t, I16x sum) { return shift_left<7>(sum); }
-  static Bytes field(const uint8_t* line, size_t f) { return load_bytes(line + 64 * f); }
+  static I16x offset(size_t, I16x sum) { return zero_times<7>(sum); }
+  static Bytes field(const uint8_t* line, size_t f) {
+    return weight_bytes(load_bytes(line + 64 * f), kInt8WeightZero);
+  }
   static I16x dot(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
 };
 
