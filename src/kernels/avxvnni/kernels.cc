@@ -9,8 +9,8 @@ namespace bitcpm::kernels {
 // within sixteen registers.
 void install_avxvnni(KernelTable& table) {
   table.isa = "avxvnni";
-  table.ternary_fields = field_linear<TernaryForm, 1, 4>;
-  table.int8_fields = field_linear<Int8Form, 1, 4>;
+  table.ternary_fields = field_linear<TernaryForm, 1, 4, 4>;
+  table.int8_fields = field_linear<Int8Form, 1, 4, 4>;
 }
 
 }  // namespace bitcpm::kernels

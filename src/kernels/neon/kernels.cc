@@ -25,8 +25,8 @@ void install_neon(KernelTable& table) {
   table.attention = attention<2, 2, 2>;
   table.merge_attention = merge_attention;
   table.quantize = quantize;
-  table.ternary_fields = field_linear<TernaryForm, 1, 4, 2>;
-  table.int8_fields = field_linear<Int8Form, 1, 4, 2>;
+  table.ternary_fields = field_linear<TernaryForm, 1, 4, 4>;
+  table.int8_fields = field_linear<Int8Form, 1, 4, 4>;
 }
 
 }  // namespace bitcpm::kernels
