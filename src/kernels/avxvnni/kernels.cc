@@ -5,9 +5,9 @@
 
 namespace bitcpm::kernels {
 
-// Everything else is as in avx2. Tile sizes (fields x tokens): eight sums, weights and inputs within
-// sixteen registers. A lone token takes four fields: with the two sums of one, which do not hide the
-// latency of an instruction, 8-bit weights took twice as long.
+// Everything else is as in avx2. Tile sizes (fields x tokens): eight sums, weights and inputs
+// within sixteen registers. A lone token takes four fields: with the two sums of one, which do not
+// hide the latency of an instruction, 8-bit weights took twice as long.
 void install_avxvnni(KernelTable& table) {
   table.isa = "avxvnni";
   table.ternary_fields = field_linear<TernaryForm, 1, 4, 4>;
