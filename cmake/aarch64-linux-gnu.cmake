@@ -1,5 +1,5 @@
-# Toolchain: Debian's cross compiler for 64-bit Arm, and its libraries under an emulator. The variable
-# QEMU_CPU chooses the CPU.
+# Toolchain: Debian's cross compiler for 64-bit Arm, and its libraries under an emulator, whose CPU
+# the environment variable QEMU_CPU chooses.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)

@@ -1,5 +1,5 @@
-# The libraries of the machine that is built for. Everything but libc and libm is linked in: the binary
-# runs where nothing is installed.
+# The libraries of the machine that is built for. Everything but libc and libm is linked in: the
+# binary runs where nothing is installed.
 set(Boost_USE_STATIC_LIBS ON)
 find_package(Threads REQUIRED)
 find_package(Boost 1.81 REQUIRED COMPONENTS json)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# scripts/test_arm.sh [JOBS]: cross-compiles the kernels and the decoder for 64-bit Arm (tests/arm) and
-# runs their tests under emulated CPUs. Without the tools it says so and returns 77, which ctest shows
-# as skipped.
+# scripts/test_arm.sh [JOBS]: cross-compiles the kernels and the decoder for 64-bit Arm (tests/arm)
+# and runs their tests under emulated CPUs. Without the tools it says so and returns 77, which ctest
+# shows as skipped.
 set -eu
 cd "$(dirname "$0")/.."
 jobs=${1:-2}
