@@ -195,7 +195,8 @@ TEST(Int8Fields, EveryIsaEqualsTheDefinition) {
 }
 
 // Protects: quantisation agrees on every level, loses at most half a step, gives the promised sums,
-// and survives zeros, ties of the largest element, denormals, infinities and NaN.
+// rounds halves to even, and survives zeros, ties of the largest element, denormals, infinities and
+// NaN.
 TEST(Quantize, EveryIsaEqualsScalar) {
   constexpr std::size_t kCols = 32 * 12;
   std::mt19937 rng(13);
@@ -212,6 +213,9 @@ TEST(Quantize, EveryIsaEqualsScalar) {
   x[224] = INFINITY;
   std::fill_n(x.begin() + 256, 32, 0.0f);
   x[256 + 17] = -2.5f;  // nothing but one
+  for (int k = 0; k < 32; ++k) x[288 + static_cast<std::size_t>(k)] = static_cast<float>(k) - 15.5f;
+  x[288] = 127;  // a scale of 1, so that the halves above are halves of a step
+  x[289] = -127;
   GuardedArray<float> in(x);
   for (const bool wide : {false, true}) {
     std::vector<std::int8_t> want_codes;
@@ -247,6 +251,7 @@ TEST(Quantize, EveryIsaEqualsScalar) {
           }
           EXPECT_EQ(-sum, want_sums[g]) << g;
         }
+        for (std::size_t k = 288; k < 320; ++k) EXPECT_EQ(want_codes[k], std::nearbyint(x[k])) << k;
         EXPECT_TRUE(std::isnan(want_scales[7]));
         EXPECT_EQ(want_scales[0], 0.0f);
         EXPECT_LT(want_scales[2], wide ? 0.5 : 1.0);
