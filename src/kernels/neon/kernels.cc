@@ -14,7 +14,7 @@
 namespace bitcpm::kernels {
 
 // Tile sizes (panels or fields x tokens): sixteen of the 32 128-bit registers hold sums; the others
-// hold weights, what they are decoded with, products and inputs. The inner loops spill no sum then.
+// hold weights, what they are decoded with, products and inputs.
 void install_neon(KernelTable& table) {
   table.isa = "neon";
   table.ternary_linear = linear<TernaryTile, TileSize<1, 4, 2>>;
