@@ -16,7 +16,7 @@ build_preset = scripts/configure.sh $(1) && cmake --build build/$(1) --parallel 
 run_tests = ctest --test-dir build/$(1) --parallel $(JOBS) --output-on-failure
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test build dev tsan fuzz format check tidy clean setup
+.PHONY: help serve test test-arm build dev tsan fuzz format check tidy clean setup
 
 help:
 	@echo 'make serve   build the release and serve the OpenAI API on $(HOST):$(PORT)'
@@ -26,6 +26,7 @@ help:
 	@echo 'make dev     build and test under the address and undefined-behaviour sanitizers'
 	@echo 'make tsan    build and test under the thread sanitizer'
 	@echo 'make fuzz    fuzz every reader of untrusted files, SECONDS_EACH=$(SECONDS_EACH)'
+	@echo 'make test-arm  the tests of the CPU levels on emulated 64-bit Arm'
 	@echo 'make check   format, include direction and kernel symbols, as CI does after the tests'
 	@echo 'make tidy    clang-tidy (minutes; not part of check)'
 	@echo 'make format  clang-format everything in place'
@@ -47,6 +48,10 @@ test: setup
 dev tsan: setup
 	@$(call build_preset,$@,all)
 	@$(call run_tests,$@)
+
+test-arm:
+	@scripts/setup.sh arm
+	@scripts/test_arm.sh $(JOBS)
 
 fuzz:
 	@scripts/setup.sh build fuzz

@@ -1,16 +1,11 @@
-# Compiler settings and the two functions every CMakeLists.txt here uses.
+# Compiler settings and the functions every CMakeLists.txt here uses.
+
+cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH BITCPM_ROOT)  # the checkout
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
-
-# Everything but libc and libm is linked in: the binary runs where nothing is installed.
-set(Boost_USE_STATIC_LIBS ON)
-find_package(Threads REQUIRED)
-find_package(Boost 1.81 REQUIRED COMPONENTS json)
-find_package(fmt REQUIRED)
-find_package(GTest REQUIRED)
 
 # No -march=native and no -ffast-math, ever; no contraction, so that an FMA stands only where the
 # source says so (docs/numerics.md).
@@ -39,7 +34,7 @@ function(bitcpm_module name)
     add_library(bitcpm_${name} INTERFACE)
     set(scope INTERFACE)
   endif()
-  target_include_directories(bitcpm_${name} ${scope} ${CMAKE_SOURCE_DIR}/src)
+  target_include_directories(bitcpm_${name} ${scope} ${BITCPM_ROOT}/src)
   target_link_libraries(bitcpm_${name} ${scope} ${ARG_DEPS})
   if(ARG_TESTS)
     bitcpm_test(${name}_test SOURCES ${ARG_TESTS} DEPS bitcpm_${name})
@@ -57,7 +52,7 @@ function(bitcpm_test name)
   if(NOT TARGET ${name})
     add_executable(${name} ${ARG_SOURCES})
     target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gtest_main)
-    target_compile_definitions(${name} PRIVATE BITCPM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    target_compile_definitions(${name} PRIVATE BITCPM_SOURCE_DIR="${BITCPM_ROOT}")
   endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})

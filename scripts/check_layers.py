@@ -38,8 +38,17 @@ BACKEND_HEADERS = {"src/backend/cpu": "backend/cpu/cpu_backend.h"}
 BACKEND_USERS = ("apps", "tests", "bench")
 
 # Code of one CPU level: its objects may define no weak symbol (check_symbols.sh), so it includes
-# nothing with inline functions: C headers, the table it fills, its own folder, intrinsics.
-ISA_FOLDERS = [f"src/kernels/{level}" for level in ("scalar", "avx2", "avx512vnni", "neon")]
+# nothing with inline functions: C headers, the table it fills, its own folder, that of a level it
+# completes, intrinsics.
+ISA_FOLDERS = [
+    f"src/kernels/{level}"
+    for level in ("scalar", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm")
+]
+ISA_COMPLETES = {
+    "src/kernels/avxvnni": "src/kernels/avx2",
+    "src/kernels/dotprod": "src/kernels/neon",
+    "src/kernels/i8mm": "src/kernels/neon",
+}
 ISA_SHARED = "src/kernels/shared"
 ISA_SYSTEM = {
     *("cfloat", "climits", "cstddef", "cstdint", "cstring"),
@@ -114,7 +123,10 @@ def check_isa_include(path, include, target):
     """The stricter rule of the CPU levels; None or what is wrong."""
     if target is None:
         return None if include in ISA_SYSTEM else f"<{include}> in a CPU level"
-    if target == "src/kernels/table.h" or folder_of(target) in (folder_of(path), ISA_SHARED):
+    folder = folder_of(path)
+    if target == "src/kernels/table.h":
+        return None
+    if folder_of(target) in (folder, ISA_SHARED, ISA_COMPLETES.get(folder)):
         return None
     return f'"{include}" in a CPU level'
 
@@ -211,6 +223,8 @@ CLEAN = {
     "src/kernels/avx2/install.cc":
         '#include <immintrin.h>\n#include "kernels/table.h"\n#include "kernels/shared/limits.h"\n',
     "src/kernels/avx2/install_test.cc": "#include <vector>\n",
+    "src/kernels/avx2/bytes16.h": "#include <immintrin.h>\n",
+    "src/kernels/avxvnni/dot16.h": '#include "kernels/avx2/bytes16.h"\n',
     "src/backend/backend.h": '#include "tensor/buffer.h"\n',
     "src/backend/cpu/cpu_backend.h": '#include "backend/backend.h"\n',
     "src/backend/cpu/cpu_backend.cc": '#include "kernels/table.h"\n',
@@ -241,6 +255,7 @@ PLANTED = [
     ("src/kernels/avx2/std.cc", "#include <algorithm>\n", "<algorithm> in a CPU level"),
     ("src/kernels/shared/std.h", "#include <cmath>\n", "<cmath> in a CPU level"),
     ("src/kernels/avx2/base.cc", '#include "base/result.h"\n', '"base/result.h" in a CPU level'),
+    ("src/kernels/avx2/up.cc", '#include "kernels/avxvnni/dot16.h"\n', "in a CPU level"),
     ("src/kernels/scalar/avx2.cc", '#include "kernels/avx2/install.cc"\n', "in a CPU level"),
     ("src/model/intrinsics.cc", "#include <immintrin.h>\n", "<immintrin.h> outside"),
     ("src/model/macro.cc", "/* a\n */\n#ifdef __AVX512F__\n", "macro.cc:3: __AVX512F__ outside"),

@@ -2,6 +2,7 @@
 # scripts/setup.sh PURPOSE...: makes sure that the tools for each purpose are there.
 #   build   compile and test        format  clang-format, rustfmt
 #   fuzz    clang with libFuzzer    tidy    clang-tidy
+#   arm     cross compiler and emulator of 64-bit Arm, for scripts/test_arm.sh
 # On Debian 12 what is missing is installed by package name; it needs root or sudo only then.
 # Elsewhere the missing packages are named and the build goes on with what the machine has.
 # Changes nothing, prints nothing and takes a moment when everything is there.
@@ -45,6 +46,15 @@ collect_missing() {
       fuzz)
         need_command clang++-14 clang-14
         need_package libclang-rt-14-dev
+        ;;
+      arm)
+        need_command cmake cmake
+        need_command ninja ninja-build
+        need_command aarch64-linux-gnu-g++ g++-aarch64-linux-gnu
+        need_command qemu-aarch64 qemu-user
+        for library in googletest libboost1.81-dev libspdlog-dev libfmt-dev; do
+          need_package "$library"
+        done
         ;;
       tidy) need_command clang-tidy-14 clang-tidy-14 ;;
       *)

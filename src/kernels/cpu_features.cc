@@ -1,15 +1,43 @@
 #include "kernels/cpu_features.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
 namespace bitcpm::kernels {
+namespace {
+
+#if defined(__x86_64__)
+// Bit 4 of EAX in leaf 7, subleaf 1, which not every compiler's __builtin_cpu_supports knows.
+bool has_avxvnni() {
+  unsigned last = 0;
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid_count(7, 0, &last, &ebx, &ecx, &edx) == 0 || last < 1) return false;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
+}
+#endif
+
+}  // namespace
 
 CpuFeatures detect_cpu_features() {
   CpuFeatures cpu;
 #if defined(__x86_64__)
   __builtin_cpu_init();  // checks the operating system's side (XGETBV) as well
   cpu.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  cpu.avxvnni = cpu.avx2 && has_avxvnni();
   cpu.avx512vnni = cpu.avx2 && __builtin_cpu_supports("avx512f") &&
                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+#elif defined(__aarch64__)
+  const unsigned long features = getauxval(AT_HWCAP);
+  cpu.neon = (features & HWCAP_ASIMD) != 0;
+  cpu.dotprod = cpu.neon && (features & HWCAP_ASIMDDP) != 0;
+  cpu.i8mm = cpu.neon && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
 #endif
   return cpu;
 }

@@ -5,7 +5,11 @@ namespace bitcpm::kernels {
 // What the CPU can do and the operating system saves across context switches.
 struct CpuFeatures {
   bool avx2 = false;        // AVX2 and FMA
+  bool avxvnni = false;     // AVX-VNNI, and all of avx2
   bool avx512vnni = false;  // F, BW, DQ, VL and VNNI, and all of avx2
+  bool neon = false;        // Advanced SIMD of 64-bit Arm
+  bool dotprod = false;     // FEAT_DotProd, and neon
+  bool i8mm = false;        // FEAT_I8MM, and neon
 };
 
 CpuFeatures detect_cpu_features();

@@ -5,7 +5,7 @@ namespace {
 
 struct IsaLevel {
   std::string_view name;
-  bool (*supported)(const CpuFeatures&);  // implies every lower level
+  bool (*supported)(const CpuFeatures&);  // implies the level that this one completes
   void (*install)(KernelTable&);          // overlays only what it improves
 };
 
@@ -13,7 +13,12 @@ constexpr IsaLevel kIsaLevels[] = {
     {"scalar", [](const CpuFeatures&) { return true; }, install_scalar},
 #if defined(__x86_64__)
     {"avx2", [](const CpuFeatures& cpu) { return cpu.avx2; }, install_avx2},
+    {"avxvnni", [](const CpuFeatures& cpu) { return cpu.avxvnni; }, install_avxvnni},
     {"avx512vnni", [](const CpuFeatures& cpu) { return cpu.avx512vnni; }, install_avx512vnni},
+#elif defined(__aarch64__)
+    {"neon", [](const CpuFeatures& cpu) { return cpu.neon; }, install_neon},
+    {"dotprod", [](const CpuFeatures& cpu) { return cpu.dotprod; }, install_dotprod},
+    {"i8mm", [](const CpuFeatures& cpu) { return cpu.i8mm; }, install_i8mm},
 #endif
 };
 

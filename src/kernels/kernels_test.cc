@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <random>
@@ -9,18 +10,10 @@
 #include "kernels/dispatch.h"
 #include "kernels/guarded_array.h"
 #include "kernels/table.h"
+#include "kernels/test_levels.h"
 
 namespace bitcpm::kernels {
 namespace {
-
-std::vector<KernelTable> supported_tables() {
-  const CpuFeatures cpu = detect_cpu_features();
-  std::vector<KernelTable> tables;
-  for (const std::string& level : runnable_levels(cpu)) {
-    tables.push_back(make_kernel_table(cpu, level).value());
-  }
-  return tables;
-}
 
 std::vector<float> draw_floats(std::size_t count, unsigned seed, float size = 1) {
   std::mt19937 rng(seed);
@@ -126,7 +119,7 @@ TEST(TernaryLinear, EveryIsaEqualsScalar) {
     GuardedArray<std::uint16_t> guarded_scales(scales);
     const TernaryPanels w{guarded_codes.data(), guarded_scales.data(), s.rows, s.cols, s.group};
     std::vector<float> want;
-    for (const KernelTable& table : supported_tables()) {
+    for (const KernelTable& table : testable_tables()) {
       const auto y =
           run_linear(s, x, [&](const LinearIo& io) { table.ternary_linear(w, 0, panels, io); });
       if (want.empty()) {
@@ -169,7 +162,7 @@ TEST(DenseLinear, EveryIsaEqualsScalar) {
     GuardedArray<std::uint32_t> guarded_pairs(pairs);
     GuardedArray<float> guarded_values(values);
     std::vector<float> want;
-    for (const KernelTable& table : supported_tables()) {
+    for (const KernelTable& table : testable_tables()) {
       const auto narrow = run_linear(s, x, [&](const LinearIo& io) {
         table.bf16_linear({guarded_pairs.data(), s.rows, s.cols}, 0, panels, io);
       });
@@ -202,7 +195,7 @@ TEST(TernaryLinear, TilesDoNotShow) {
   const std::vector<std::uint16_t> scales(7 * 4 * kPanelRows, bf16_from_f32(0.37f));
   const std::vector<float> x = draw_floats(kShape.tokens * kShape.cols, 6);
   const TernaryPanels w{codes.data(), scales.data(), kShape.rows, kShape.cols, kShape.group};
-  for (const KernelTable& table : supported_tables()) {
+  for (const KernelTable& table : testable_tables()) {
     std::vector<float> whole(kShape.tokens * kShape.rows);
     table.ternary_linear(w, 0, 7, {x.data(), kShape.cols, whole.data(), kShape.rows, 11});
     std::vector<float> pieces(whole.size());
@@ -231,7 +224,7 @@ TEST(Elementwise, EveryIsaEqualsScalar) {
     GuardedArray<float> second(weight);
     std::vector<float> want_norm;
     std::vector<float> want_silu;
-    for (const KernelTable& table : supported_tables()) {
+    for (const KernelTable& table : testable_tables()) {
       GuardedArray<float> norm(std::vector<float>(n, 0.0f));
       GuardedArray<float> silu(std::vector<float>(n, 0.0f));
       table.rms_norm(in.data(), second.data(), 1e-5f, n, norm.data());
@@ -263,10 +256,39 @@ TEST(Dispatch, ForcesAndRefusesLevels) {
   EXPECT_NE(make_kernel_table(none, "mmx").error().message.find("'mmx'"), std::string::npos);
 #if defined(__x86_64__)
   EXPECT_EQ(make_kernel_table(none, "avx2").error().code, Errc::kUnsupported);
-  const CpuFeatures old{.avx2 = true, .avx512vnni = false};
+  const CpuFeatures old{.avx2 = true};
   EXPECT_STREQ(make_kernel_table(old, "auto")->isa, "avx2");
+  EXPECT_EQ(make_kernel_table(old, "avxvnni").error().code, Errc::kUnsupported);
   EXPECT_EQ(make_kernel_table(old, "avx512vnni").error().code, Errc::kUnsupported);
+  const CpuFeatures client{.avx2 = true, .avxvnni = true};
+  EXPECT_STREQ(make_kernel_table(client, "auto")->isa, "avxvnni");
+  const CpuFeatures server{.avx2 = true, .avx512vnni = true};
+  EXPECT_STREQ(make_kernel_table(server, "auto")->isa, "avx512vnni");
+  EXPECT_EQ(make_kernel_table(server, "avxvnni").error().code, Errc::kUnsupported);
+#elif defined(__aarch64__)
+  EXPECT_EQ(make_kernel_table(none, "neon").error().code, Errc::kUnsupported);
+  const CpuFeatures old{.neon = true};
+  EXPECT_STREQ(make_kernel_table(old, "auto")->isa, "neon");
+  EXPECT_EQ(make_kernel_table(old, "dotprod").error().code, Errc::kUnsupported);
+  EXPECT_EQ(make_kernel_table(old, "i8mm").error().code, Errc::kUnsupported);
+  const CpuFeatures newer{.neon = true, .dotprod = true, .i8mm = true};
+  EXPECT_STREQ(make_kernel_table(newer, "dotprod")->isa, "dotprod");
+  EXPECT_STREQ(make_kernel_table(newer, "auto")->isa, "i8mm");
 #endif
+}
+
+// Protects: what this CPU runs is what it was said to be, where the environment says (tests/arm
+// emulates several CPUs).
+TEST(Dispatch, FindsTheLevelsOfAKnownCpu) {
+  const char* expected = std::getenv("BITCPM_EXPECTED_LEVELS");
+  if (expected == nullptr) GTEST_SKIP() << "BITCPM_EXPECTED_LEVELS is not set";
+  const CpuFeatures cpu = detect_cpu_features();
+  std::string levels;
+  for (const std::string& level : runnable_levels(cpu)) {
+    levels += (levels.empty() ? "" : " ") + level;
+    EXPECT_EQ(make_kernel_table(cpu, level)->isa, level);
+  }
+  EXPECT_EQ(levels, expected);
 }
 
 }  // namespace

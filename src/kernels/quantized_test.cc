@@ -9,18 +9,10 @@
 #include "kernels/dispatch.h"
 #include "kernels/guarded_array.h"
 #include "kernels/table.h"
+#include "kernels/test_levels.h"
 
 namespace bitcpm::kernels {
 namespace {
-
-std::vector<KernelTable> supported_tables() {
-  const CpuFeatures cpu = detect_cpu_features();
-  std::vector<KernelTable> tables;
-  for (const std::string& level : runnable_levels(cpu)) {
-    tables.push_back(make_kernel_table(cpu, level).value());
-  }
-  return tables;
-}
 
 struct Shape {
   std::size_t rows, cols, group, tokens;
@@ -170,7 +162,7 @@ TEST(TernaryFields, EveryIsaEqualsTheDefinition) {
     GuardedArray<std::uint8_t> guarded_lines(lines);
     GuardedArray<std::uint16_t> guarded_scales(scales);
     const TernaryFields w{guarded_lines.data(), guarded_scales.data(), s.rows, s.cols, s.group};
-    for (const KernelTable& table : supported_tables()) {
+    for (const KernelTable& table : testable_tables()) {
       expect_bits(s, x, want, table.isa,
                   [&](const QuantizedIo& io) { table.ternary_fields(w, 0, s.panels(), io); });
     }
@@ -217,7 +209,7 @@ TEST(Int8Fields, EveryIsaEqualsTheDefinition) {
     GuardedArray<std::uint8_t> low(weights.low);
     GuardedArray<std::uint16_t> guarded_scales(scales);
     const Int8Fields w{high.data(), low.data(), guarded_scales.data(), s.rows, s.cols, s.group};
-    for (const KernelTable& table : supported_tables()) {
+    for (const KernelTable& table : testable_tables()) {
       expect_bits(s, x, want, table.isa,
                   [&](const QuantizedIo& io) { table.int8_fields(w, 0, s.panels(), io); });
       expect_bits(s, x, screen, std::string(table.isa) + " screen",
@@ -227,7 +219,8 @@ TEST(Int8Fields, EveryIsaEqualsTheDefinition) {
 }
 
 // Protects: quantisation agrees on every level, loses at most half a step, gives the promised sums,
-// and survives zeros, ties of the largest element, denormals, infinities and NaN.
+// rounds halves to even, and survives zeros, ties of the largest element, denormals, infinities and
+// NaN.
 TEST(Quantize, EveryIsaEqualsScalar) {
   constexpr std::size_t kCols = 32 * 12;
   std::mt19937 rng(13);
@@ -244,13 +237,16 @@ TEST(Quantize, EveryIsaEqualsScalar) {
   x[224] = INFINITY;
   std::fill_n(x.begin() + 256, 32, 0.0f);
   x[256 + 17] = -2.5f;  // nothing but one
+  for (int k = 0; k < 32; ++k) x[288 + static_cast<std::size_t>(k)] = static_cast<float>(k) - 15.5f;
+  x[288] = 127;  // a scale of 1, so that the halves above are halves of a step
+  x[289] = -127;
   GuardedArray<float> in(x);
   for (const bool wide : {false, true}) {
     std::vector<std::int8_t> want_codes;
     std::vector<float> want_scales;
     std::vector<std::int32_t> want_sums;
     std::vector<Extra> want_extras;
-    for (const KernelTable& table : supported_tables()) {
+    for (const KernelTable& table : testable_tables()) {
       GuardedArray<std::int8_t> codes(std::vector<std::int8_t>(kCols, 99));
       GuardedArray<float> scales(std::vector<float>(kCols / 32, -1.0f));
       GuardedArray<std::int32_t> sums(std::vector<std::int32_t>(kCols / 32, -1));
@@ -279,6 +275,7 @@ TEST(Quantize, EveryIsaEqualsScalar) {
           }
           EXPECT_EQ(-sum, want_sums[g]) << g;
         }
+        for (std::size_t k = 288; k < 320; ++k) EXPECT_EQ(want_codes[k], std::nearbyint(x[k])) << k;
         EXPECT_TRUE(std::isnan(want_scales[7]));
         EXPECT_EQ(want_scales[0], 0.0f);
         EXPECT_LT(want_scales[2], wide ? 0.5 : 1.0);

@@ -82,9 +82,13 @@ struct KernelTable {
   void (*scaled_norms)(const uint16_t* norms, size_t groups, const float* x, float* out);
 };
 
-// The levels. Each overlays what it improves on a table filled by the level below.
+// The levels. Each overlays what it improves on a table filled by the levels below.
 void install_scalar(KernelTable& table);
 void install_avx2(KernelTable& table);
+void install_avxvnni(KernelTable& table);  // over avx2
 void install_avx512vnni(KernelTable& table);
+void install_neon(KernelTable& table);
+void install_dotprod(KernelTable& table);  // over neon
+void install_i8mm(KernelTable& table);     // over neon
 
 }  // namespace bitcpm::kernels

@@ -33,7 +33,7 @@ class Complete(unittest.TestCase):
     def test_every_cpu_level_prints_the_same(self):
         """BITCPM_ISA forces a level, and no level changes the answer; an unknown one is refused."""
         ran = 0
-        for level in ("scalar", "avx2", "avx512vnni"):
+        for level in ("scalar", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm"):
             done = harness.run("complete", "--prompt", CHINESE[0], "--temperature", 0,
                                env={"BITCPM_ISA": level})
             if done.returncode != 0 and level != "scalar":

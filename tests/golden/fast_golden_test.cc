@@ -7,7 +7,6 @@
 
 #include "golden_data.h"
 #include "golden_model.h"
-#include "kernels/dispatch.h"
 #include "wikitext2.h"
 
 namespace bitcpm::golden {
@@ -113,21 +112,6 @@ TEST(Fast, IsCloseOnThePrompts) {
               d.mean_cosine());
   EXPECT_LE(d.mean_kl(), 3e-4);
   EXPECT_GE(d.mean_cosine(), 0.9999);
-}
-
-// Protects: fast numerics give the same bits on every CPU level.
-TEST(Fast, LevelsAgreeBitForBit) {
-  const std::vector<Prompt> prompts = load_prompts();
-  const GoldenModel scalar("scalar", 2, Numerics::kFast);
-  for (const std::string& isa : kernels::runnable_levels(kernels::detect_cpu_features())) {
-    const GoldenModel golden(isa, 2, Numerics::kFast);
-    for (const int id : {1, 3, 12, 25}) {
-      const auto& ids = prompts[static_cast<std::size_t>(id)].ids;
-      const std::vector<float> want = scalar.logits(ids);
-      const std::vector<float> got = golden.logits(ids);
-      EXPECT_EQ(std::memcmp(want.data(), got.data(), 4 * want.size()), 0) << isa << " " << id;
-    }
-  }
 }
 
 // Protects: neither the chunks of a prefill nor the number of threads show in a single bit.

@@ -82,21 +82,6 @@ TEST_P(EveryLevel, HiddenStates) {
   }
 }
 
-// Protects: exact numerics give the same bits on every CPU level, whatever its vectors.
-TEST(Levels, AgreeBitForBit) {
-  const std::vector<Prompt> prompts = load_prompts();
-  const GoldenModel scalar("scalar");
-  for (const std::string& isa : kernels::runnable_levels(kernels::detect_cpu_features())) {
-    const GoldenModel golden(isa);
-    for (const int id : {1, 3, 12, 25}) {
-      const auto& ids = prompts[static_cast<std::size_t>(id)].ids;
-      const std::vector<float> want = scalar.logits(ids);
-      const std::vector<float> got = golden.logits(ids);
-      EXPECT_EQ(std::memcmp(want.data(), got.data(), 4 * want.size()), 0) << isa << " " << id;
-    }
-  }
-}
-
 // Protects: neither the chunks of a prefill nor the number of threads show in a single bit.
 TEST(Invariance, ChunksAndThreads) {
   const std::vector<Prompt> prompts = load_prompts();

@@ -12,7 +12,7 @@ namespace bitcpm {
 
 struct CpuOptions {
   int threads = 0;           // 0: usable_cpus()
-  std::string isa = "auto";  // "auto", or a level's name: scalar, avx2, avx512vnni
+  std::string isa = "auto";  // "auto", or a level of kernels/dispatch.h
   Numerics numerics = Numerics::kExact;
 };
 

@@ -30,6 +30,8 @@ inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
 inline Bytes up_nibble(Bytes b) { return {_mm512_slli_epi32(b.v, 4)}; }
 inline Bytes down_nibble(Bytes b) { return {_mm512_srli_epi32(b.v, 4)}; }
 inline I16x subtract(I16x a, I16x b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+constexpr int kMostZeroKept = 128;
+inline Bytes weight_bytes(Bytes b, int32_t) { return b; }
 inline Bytes load_quad(const void* p) {
   int32_t quad;
   __builtin_memcpy(&quad, p, 4);

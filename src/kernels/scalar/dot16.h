@@ -36,6 +36,13 @@ inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
 inline Bytes up_nibble(Bytes b) { return {b.lane << 4}; }
 inline Bytes down_nibble(Bytes b) { return {b.lane >> 4}; }
 inline I16x subtract(I16x a, I16x b) { return {a.lane - b.lane}; }
+
+// A byte of weights b stands for b - zero, and is at most 2 * zero. weight_bytes
+// gives what to multiply: a level whose dot products take signed bytes subtracts a zero that would
+// not let them fit, one above kMostZeroKept. Here all are unsigned.
+constexpr int kMostZeroKept = 128;
+inline Bytes weight_bytes(Bytes b, int32_t) { return b; }
+
 // The same four signed bytes in every lane.
 inline Bytes load_quad(const void* p) {
   uint32_t quad;
@@ -43,7 +50,8 @@ inline Bytes load_quad(const void* p) {
   return {Words{} + quad};
 }
 
-// sum + the four products of unsigned bytes of u with signed bytes of s, lane by lane.
+// sum + the four products of bytes of u, which weight_bytes gave, with signed bytes of s above
+// -128, lane by lane.
 inline I16x dot4(I16x sum, Bytes u, Bytes s) {
   for (int j = 0; j < 4; ++j) {
     const Ints weight = (Ints)((u.lane >> (8 * j)) & 0xffu);
@@ -52,7 +60,7 @@ inline I16x dot4(I16x sum, Bytes u, Bytes s) {
   }
   return sum;
 }
-// The same where no byte of u is above 128.
+// The same where no byte of u was above 128.
 inline I16x dot4_small(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
 inline void prefetch(const void* p) { __builtin_prefetch(p); }
 

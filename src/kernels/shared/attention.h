@@ -37,7 +37,9 @@ inline void attend_chunk(const AttentionArgs& a, const AttentionPart& part, size
   }
   weigh_chunk(rows, blocks * kKvBlockTokens, score, keep);
   size_t r = 0;
-  for (; r + V <= R; r += V) add_head<V, D>(a, rows, r, first_block, score, keep);
+  if constexpr (V <= R) {
+    for (; r + V <= R; r += V) add_head<V, D>(a, rows, r, first_block, score, keep);
+  }
   for (; r < R; ++r) add_head<1, D>(a, rows, r, first_block, score, keep);
 }
 

@@ -5,9 +5,11 @@
 // Covers a range of panels and all tokens with tiles of int8 products.
 namespace {
 
-// Panels [first, last) by all tokens. A block of tokens small enough that their codes stay in the
-// second-level cache; within it, a panel stays in the first for every tile of tokens.
-template <class Form, size_t F, size_t T, bool Wide>
+// Panels [first, last) by all tokens, F fields and T tokens at a time; Lone fields for a token that
+// is left alone, whose sums need company to hide their latency. A block of tokens small enough that
+// their codes stay in the second-level cache; within it, a panel stays in the first for every tile
+// of tokens.
+template <class Form, size_t F, size_t T, size_t Lone, bool Wide>
 void field_blocks(const typename Form::Weights& w, size_t first, size_t last,
                   const QuantizedIo& io) {
   constexpr size_t kTokenBlock = 96;
@@ -20,18 +22,18 @@ void field_blocks(const typename Form::Weights& w, size_t first, size_t last,
         field_tile<Form, F, 2, Wide>(w, panel, io, token);
         token += 2;
       }
-      for (; token < end; ++token) field_tile<Form, F, 1, Wide>(w, panel, io, token);
+      for (; token < end; ++token) field_tile<Form, Lone, 1, Wide>(w, panel, io, token);
     }
   }
 }
 
-template <class Form, size_t F, size_t T>
+template <class Form, size_t F, size_t T, size_t Lone = F>
 void field_linear(const typename Form::Weights& w, size_t first, size_t last,
                   const QuantizedIo& io) {
   if (io.x.extras != nullptr) {
-    field_blocks<Form, F, T, true>(w, first, last, io);
+    field_blocks<Form, F, T, Lone, true>(w, first, last, io);
   } else {
-    field_blocks<Form, F, T, false>(w, first, last, io);
+    field_blocks<Form, F, T, Lone, false>(w, first, last, io);
   }
 }
 

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "kernels/avx2/bytes16.h"
+
+// Integer dot products over sixteen 32-bit lanes. Same operations and bits as scalar/dot16.h.
+namespace {
+
+inline __m256i dot4_half(__m256i sum, __m256i u, __m256i s) {
+#ifdef __AVXVNNI__
+  return _mm256_dpbusd_avx_epi32(sum, u, s);
+#else  // the same instruction as AVX-512 encodes it, for tests on CPUs that have only that one
+  return _mm256_dpbusd_epi32(sum, u, s);
+#endif
+}
+inline I16x dot4(I16x sum, Bytes u, Bytes s) {
+  return {dot4_half(sum.lo, u.lo, s.lo), dot4_half(sum.hi, u.hi, s.hi)};
+}
+inline I16x dot4_small(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
+
+}  // namespace

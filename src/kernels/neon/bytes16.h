@@ -1,0 +1,83 @@
+#pragma once
+
+#include "kernels/neon/vec16.h"
+
+// Integers and bytes over sixteen 32-bit lanes, all of scalar/dot16.h but the dot products and how
+// they take weights, which the levels over this one do better. Same operations and bits as there.
+namespace {
+
+struct I16x {
+  int32x4_t q[4];
+};
+struct Bytes {
+  uint8x16_t q[4];
+};
+
+inline I16x load_int(const int32_t* p) {
+  const int32x4_t q = vld1q_dup_s32(p);
+  return {{q, q, q, q}};
+}
+template <int Bits>
+inline I16x shift_left(I16x v) {
+  return quarters<I16x>([&](int i) { return vshlq_n_s32(v.q[i], Bits); });
+}
+inline F16x to_float(I16x v) {
+  return quarters<F16x>([&](int i) { return vcvtq_f32_s32(v.q[i]); });
+}
+
+inline Bytes load_bytes(const uint8_t* p) {
+  return quarters<Bytes>([&](int i) { return vld1q_u8(p + 16 * i); });
+}
+inline Bytes mask_bytes(Bytes b, uint32_t mask) {
+  const uint8x16_t m = vreinterpretq_u8_u32(vdupq_n_u32(mask));
+  return quarters<Bytes>([&](int i) { return vandq_u8(b.q[i], m); });
+}
+inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
+  const uint8x16_t m = vreinterpretq_u8_u32(vdupq_n_u32(mask));
+  return quarters<Bytes>([&](int i) { return vbslq_u8(m, ones.q[i], zeros.q[i]); });
+}
+inline Bytes up_nibble(Bytes b) {
+  return quarters<Bytes>([&](int i) { return vshlq_n_u8(b.q[i], 4); });
+}
+inline Bytes down_nibble(Bytes b) {
+  return quarters<Bytes>([&](int i) { return vshrq_n_u8(b.q[i], 4); });
+}
+inline I16x subtract(I16x a, I16x b) {
+  return quarters<I16x>([&](int i) { return vsubq_s32(a.q[i], b.q[i]); });
+}
+inline Bytes load_quad(const void* p) {
+  uint32_t quad;
+  __builtin_memcpy(&quad, p, 4);
+  const uint8x16_t q = vreinterpretq_u8_u32(vdupq_n_u32(quad));
+  return {{q, q, q, q}};
+}
+inline void prefetch(const void* p) { __builtin_prefetch(p); }
+
+inline F16x store_rounded(int8_t* p, F16x v) {
+  const I16x rounded = quarters<I16x>([&](int i) { return vcvtnq_s32_f32(v.q[i]); });
+  const int16x8_t lo = vcombine_s16(vmovn_s32(rounded.q[0]), vmovn_s32(rounded.q[1]));
+  const int16x8_t hi = vcombine_s16(vmovn_s32(rounded.q[2]), vmovn_s32(rounded.q[3]));
+  vst1q_s8(p, vcombine_s8(vmovn_s16(lo), vmovn_s16(hi)));
+  return to_float(rounded);
+}
+inline uint32_t mask_equal(F16x v, float value) {
+  const float32x4_t want = vdupq_n_f32(value);
+  const uint32x4_t bits = {1, 2, 4, 8};
+  uint32_t mask = 0;
+  for (int i = 0; i < 4; ++i) {
+    mask |= vaddvq_u32(vandq_u32(vceqq_f32(v.q[i], want), bits)) << 4 * i;
+  }
+  return mask;
+}
+inline F16x drop_equal(F16x v, float value) {
+  const float32x4_t want = vdupq_n_f32(value);
+  return quarters<F16x>([&](int i) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(v.q[i]);
+    return vreinterpretq_f32_u32(vbicq_u32(bits, vceqq_f32(v.q[i], want)));
+  });
+}
+inline F16x abs(F16x v) {
+  return quarters<F16x>([&](int i) { return vabsq_f32(v.q[i]); });
+}
+
+}  // namespace
