@@ -57,6 +57,12 @@ struct AttentionArgs {
 };
 constexpr size_t kKvBlockTokens = 32;
 
+// One round of a peak loop: this many sixteen-lane multiply-adds, of one f32 or four int8 products
+// per lane.
+constexpr size_t kPeakOps = 48;
+constexpr size_t kF32PeakMacs = kPeakOps * 16;
+constexpr size_t kInt8PeakMacs = kPeakOps * 64;
+
 struct KernelTable {
   const char* isa;
 
@@ -85,6 +91,12 @@ struct KernelTable {
   void (*quantize)(const float* x, size_t n, const QuantizedRows& out);
   void (*ternary_fields)(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io);
   void (*int8_fields)(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io);
+
+  // Not kernels but what bounds them (shared/peak.h): multiply-adds on registers, and loads of
+  // memory, a multiple of 256 bytes.
+  void (*int8_peak)(size_t rounds);
+  void (*f32_peak)(size_t rounds);
+  void (*read_bytes)(const void* data, size_t bytes);
 };
 
 // The levels. Each overlays what it improves on a table filled by the level below.

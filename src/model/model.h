@@ -68,6 +68,10 @@ class Model {
   const ModelConfig& config() const { return config_; }
   Backend& backend() const { return *backend_; }
   std::size_t weight_bytes() const { return weights_.bytes(); }
+  // What a pass with logits reads of them: not an embedding table that is not the head as well.
+  std::size_t pass_bytes() const {
+    return weight_bytes() - (weights_.lm_head ? weights_.embed_tokens->bytes() : 0);
+  }
   KvShape kv_shape() const {
     return {config_.num_hidden_layers, config_.num_key_value_heads, config_.head_dim};
   }

@@ -11,6 +11,8 @@
 
 #include "kernels/shared/quantize.h"
 
+#include "kernels/shared/peak.h"
+
 namespace bitcpm::kernels {
 
 // Tile sizes (panels x tokens): sixteen 256-bit registers hold no more sums.
@@ -25,6 +27,9 @@ void install_avx2(KernelTable& table) {
   table.quantize = quantize;
   table.ternary_fields = field_linear<TernaryForm, 1, 3>;
   table.int8_fields = field_linear<Int8Form, 1, 3>;
+  table.int8_peak = int8_peak<4>;
+  table.f32_peak = f32_peak<6>;
+  table.read_bytes = read_bytes;
 }
 
 }  // namespace bitcpm::kernels

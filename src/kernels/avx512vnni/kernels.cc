@@ -11,6 +11,8 @@
 
 #include "kernels/shared/quantize.h"
 
+#include "kernels/shared/peak.h"
+
 namespace bitcpm::kernels {
 
 // Tile sizes (panels x tokens): sixteen sums, weights and inputs within 32 registers.
@@ -25,6 +27,9 @@ void install_avx512vnni(KernelTable& table) {
   table.quantize = quantize;
   table.ternary_fields = field_linear<TernaryForm, 4, 3>;
   table.int8_fields = field_linear<Int8Form, 4, 3>;
+  table.int8_peak = int8_peak<12>;
+  table.f32_peak = f32_peak<12>;
+  table.read_bytes = read_bytes;
 }
 
 }  // namespace bitcpm::kernels

@@ -11,6 +11,8 @@
 
 #include "kernels/shared/quantize.h"
 
+#include "kernels/shared/peak.h"
+
 namespace bitcpm::kernels {
 
 // Tile sizes (panels x tokens): four tokens share the decoding of a weight.
@@ -25,6 +27,9 @@ void install_scalar(KernelTable& table) {
   table.quantize = quantize;
   table.ternary_fields = field_linear<TernaryForm, 1, 4>;
   table.int8_fields = field_linear<Int8Form, 1, 4>;
+  table.int8_peak = int8_peak<1>;
+  table.f32_peak = f32_peak<2>;
+  table.read_bytes = read_bytes;
 }
 
 }  // namespace bitcpm::kernels
