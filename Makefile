@@ -16,7 +16,7 @@ build_preset = scripts/configure.sh $(1) && cmake --build build/$(1) --parallel 
 run_tests = ctest --test-dir build/$(1) --parallel $(JOBS) --output-on-failure
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test build dev tsan fuzz format check tidy clean setup
+.PHONY: help serve test build dev tsan bench fuzz format check tidy clean setup
 
 help:
 	@echo 'make serve   build the release and serve the OpenAI API on $(HOST):$(PORT)'
@@ -25,6 +25,7 @@ help:
 	@echo 'make build   build/release/bin/bitcpm only'
 	@echo 'make dev     build and test under the address and undefined-behaviour sanitizers'
 	@echo 'make tsan    build and test under the thread sanitizer'
+	@echo 'make bench   single kernels on every CPU level, ARGS="--benchmark_filter=..."'
 	@echo 'make fuzz    fuzz every reader of untrusted files, SECONDS_EACH=$(SECONDS_EACH)'
 	@echo 'make check   format, include direction and kernel symbols, as CI does after the tests'
 	@echo 'make tidy    clang-tidy (minutes; not part of check)'
@@ -47,6 +48,11 @@ test: setup
 dev tsan: setup
 	@$(call build_preset,$@,all)
 	@$(call run_tests,$@)
+
+bench:
+	@scripts/setup.sh build bench
+	@$(call build_preset,bench,bin/kernels_bench)
+	@build/bench/bin/kernels_bench $(ARGS)
 
 fuzz:
 	@scripts/setup.sh build fuzz

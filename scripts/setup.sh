@@ -2,6 +2,7 @@
 # scripts/setup.sh PURPOSE...: makes sure that the tools for each purpose are there.
 #   build   compile and test        format  clang-format, rustfmt
 #   fuzz    clang with libFuzzer    tidy    clang-tidy
+#   bench   Google Benchmark
 # On Debian 12 what is missing is installed by package name; it needs root or sudo only then.
 # Elsewhere the missing packages are named and the build goes on with what the machine has.
 # Changes nothing, prints nothing and takes a moment when everything is there.
@@ -46,6 +47,7 @@ collect_missing() {
         need_command clang++-14 clang-14
         need_package libclang-rt-14-dev
         ;;
+      bench) need_package libbenchmark-dev ;;
       tidy) need_command clang-tidy-14 clang-tidy-14 ;;
       *)
         say "unknown purpose: $purpose" >&2

@@ -20,17 +20,12 @@ struct Linear {
   std::vector<std::string> names;
   std::int64_t rows = 0;
   std::int64_t cols = 0;
-  WeightForm form = WeightForm::kBf16;
-  std::int64_t group = 0;
+  std::string_view form;   // as the kernel reads it
+  std::int64_t group = 0;  // of ternary weights, else 0
   LinearProbe probe;
 
-  bool has_shape_of(const QuantizedMatrix& matrix) const {
-    return rows == matrix.rows && cols == matrix.cols && form == matrix.form &&
-           group == matrix.group;
-  }
   std::string weights() const {
-    return form == WeightForm::kTernary ? fmt::format("ternary/{}", group)
-                                        : std::string(weight_form_name(form));
+    return group > 0 ? fmt::format("{}/{}", form, group) : std::string(form);
   }
 };
 
@@ -51,16 +46,19 @@ Result<std::vector<Linear>> distinct_linears(BenchSource& source, const BenchOpt
   const std::size_t copies_bytes = std::min(pass_bytes(source.config()), beyond_cache_bytes());
   std::vector<Linear> linears;
   const auto use = [&](const std::string& name, QuantizedMatrix matrix, bool is_head) -> Status {
+    const bool is_gated = name == "down_proj";  // its input has a form of its own
+    const bool is_rounded = is_head && options.model.numerics == Numerics::kFast;
+    const std::int64_t rows = matrix.rows;
+    const std::int64_t cols = matrix.cols;
+    const std::int64_t group = matrix.group;
+    const std::string_view form = is_rounded ? "int8" : weight_form_name(matrix.form);
     for (Linear& linear : linears) {
-      if (is_head || name == "down_proj" || !linear.has_shape_of(matrix)) continue;
+      if (is_head || is_gated || linear.rows != rows || linear.cols != cols) continue;
+      if (linear.form != form || linear.group != group) continue;
       linear.names.push_back(name);
       return {};
     }
-    const std::int64_t rows = matrix.rows;
-    const std::int64_t cols = matrix.cols;
-    const WeightForm form = matrix.form;
-    const std::int64_t group = matrix.group;
-    const InputUse input = name == "down_proj" ? InputUse::kGated : InputUse::kPlain;
+    const InputUse input = is_gated ? InputUse::kGated : InputUse::kPlain;
     BITCPM_ASSIGN(LinearProbe probe,
                   LinearProbe::make(backend, options.model.numerics, std::move(matrix), is_head,
                                     input, copies_bytes));
@@ -83,8 +81,8 @@ Status measure(const Linear& linear, std::int32_t tokens, const BenchSetting& se
   json::object result{{"linears", json::array(linear.names.begin(), linear.names.end())},
                       {"rows", linear.rows},
                       {"cols", linear.cols},
-                      {"form", weight_form_name(linear.form)}};
-  if (linear.form == WeightForm::kTernary) result["group_size"] = linear.group;
+                      {"form", linear.form}};
+  if (linear.group > 0) result["group_size"] = linear.group;
   result["tokens"] = tokens;
   result["call_s"] = spread_json(seconds);
   add_rates(work, seconds.median, setting.limits, result);

@@ -127,7 +127,8 @@ void report_decode(const Bench& bench, const StreamLoad& load, const std::vector
   }
   row.push_back(fmt::format("{:.1f}", overall.median));
   row.push_back(step ? fmt::format("{:.2f}", 1e3 * step->median) : "-");
-  report.add_row(std::move(row), step ? rate_cells(work, step->median, limits) : TableRow{});
+  report.add_row(std::move(row), step ? rate_cells(work, step->median, limits)
+                                      : TableRow(rate_titles().size(), "-"));
   report.results.push_back(std::move(result));
 }
 

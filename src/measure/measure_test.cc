@@ -68,7 +68,7 @@ TEST(Work, SharesOfLimits) {
 // Protects: every stream runs to its length, and the phase of pure decoding lies inside the run.
 TEST(StreamRun, TimesLieWithinEachOther) {
   const TestModel model(Numerics::kFast);
-  for (const StreamLoad& load : {StreamLoad{1, 5, 6}, StreamLoad{3, 40, 12}}) {
+  for (const StreamLoad& load : {StreamLoad{1, 5, 6}, StreamLoad{3, 40, 64}}) {
     const auto engine = start_engine_for(*model.loaded.model, load).value();
     const StreamTimes times =
         run_streams(*engine, kSyntheticVocabSize, load, [](std::int64_t) {}).value();
