@@ -59,8 +59,6 @@ inline uint32_t mask_equal(F16x v, float value) {
 inline F16x drop_equal(F16x v, float value) {
   return map([&](int i) { return v.lane[i] == value ? 0.0f : v.lane[i]; });
 }
-inline void opaque(I16x& v) { asm volatile("" : "+m"(v.lane)); }
-inline void opaque(Bytes& v) { asm volatile("" : "+m"(v.lane)); }
 inline F16x abs(F16x v) { return {(Lanes)((Words)v.lane & 0x7fffffffu)}; }
 
 }  // namespace

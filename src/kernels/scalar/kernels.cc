@@ -11,7 +11,7 @@
 
 #include "kernels/shared/quantize.h"
 
-#include "kernels/shared/peak.h"
+#include "kernels/scalar/peak.h"
 
 namespace bitcpm::kernels {
 
@@ -27,8 +27,8 @@ void install_scalar(KernelTable& table) {
   table.quantize = quantize;
   table.ternary_fields = field_linear<TernaryForm, 1, 4>;
   table.int8_fields = field_linear<Int8Form, 1, 4>;
-  table.int8_peak = int8_peak<1>;
-  table.f32_peak = f32_peak<2>;
+  table.int8_peak = int8_peak;
+  table.f32_peak = f32_peak;
   table.read_bytes = read_bytes;
 }
 

@@ -104,8 +104,4 @@ inline float reduce_max(F16x v) {
   return v.lane[0];
 }
 
-// Hides from the compiler where the value came from (shared/peak.h). Such a vector fits into no
-// register of the baseline CPU.
-inline void opaque(F16x& v) { asm volatile("" : "+m"(v.lane)); }
-
 }  // namespace

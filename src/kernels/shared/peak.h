@@ -2,8 +2,8 @@
 
 // What the arithmetic and the memory of a core reach at best: the ceilings that `bitcpm bench`
 // measures kernels against. Written once over the dot16.h of the including level. opaque() makes
-// the compiler forget where a value came from, at the price of no instruction (but on the scalar
-// level), so it can neither merge nor drop the operations.
+// the compiler forget where a value came from, at the price of no instruction, so it can neither
+// merge nor drop the operations.
 namespace {
 
 using bitcpm::kernels::kPeakOps;
