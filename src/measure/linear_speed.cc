@@ -1,12 +1,12 @@
 #include "measure/linear_speed.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <random>
 #include <utility>
+
+#include "base/cpu_budget.h"
 
 namespace bitcpm {
 namespace {
@@ -14,7 +14,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kMeasureSeconds = 0.05;
-constexpr std::size_t kUsualCacheBytes = std::size_t{32} << 20;  // where the size is unknown
 
 Result<Buffer> copy_of(const Buffer& from) {
   Buffer to = Buffer::allocate(from.size());
@@ -107,9 +106,6 @@ Work LinearProbe::work(std::int32_t tokens) const {
   return work;
 }
 
-std::size_t beyond_cache_bytes() {
-  const long cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE);  // 0 or -1 if unknown
-  return 2 * (cache > 0 ? static_cast<std::size_t>(cache) : kUsualCacheBytes);
-}
+std::size_t beyond_cache_bytes() { return 2 * last_cache_bytes(); }
 
 }  // namespace bitcpm

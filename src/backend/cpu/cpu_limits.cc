@@ -1,7 +1,5 @@
 #include "backend/cpu/cpu_limits.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <barrier>
 #include <chrono>
@@ -20,7 +18,7 @@ constexpr int kRuns = 5;
 constexpr double kRunSeconds = 0.06;           // long against waking a thread and reading the clock
 constexpr std::size_t kCallRounds = 512;       // of a peak loop between two looks at the clock
 constexpr std::size_t kCallBytes = 1u << 20;   // of a read likewise
-constexpr std::size_t kLeastBytes = 64 << 20;  // per thread, where the size of the cache is unknown
+constexpr std::size_t kLeastBytes = 64 << 20;  // per thread
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -61,9 +59,7 @@ double best_rate(int threads, FunctionRef<double(int thread, std::size_t i)> cal
 // Bytes that each thread reads in turn: four times the last cache among all of them.
 std::size_t bytes_per_thread(int threads) {
   const auto count = static_cast<std::size_t>(threads);
-  const long cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE);  // of one socket; 0 or -1 if unknown
-  const std::size_t wanted =
-      std::max(kLeastBytes, 4 * static_cast<std::size_t>(std::max(cache, 0L)) / count);
+  const std::size_t wanted = std::max(kLeastBytes, 4 * last_cache_bytes() / count);
   const std::size_t affordable = usable_memory_bytes() / 4 / count;
   return std::max(std::min(wanted, affordable) / kCallBytes, std::size_t{1}) * kCallBytes;
 }
