@@ -16,7 +16,7 @@ build_preset = scripts/configure.sh $(1) && cmake --build build/$(1) --parallel 
 run_tests = ctest --test-dir build/$(1) --parallel $(JOBS) --output-on-failure
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-arm build dev tsan fuzz format check tidy clean setup
+.PHONY: help serve test test-arm build dev tsan bench fuzz format check tidy clean setup
 
 help:
 	@echo 'make serve   build the release and serve the OpenAI API on $(HOST):$(PORT)'
@@ -25,6 +25,7 @@ help:
 	@echo 'make build   build/release/bin/bitcpm only'
 	@echo 'make dev     build and test under the address and undefined-behaviour sanitizers'
 	@echo 'make tsan    build and test under the thread sanitizer'
+	@echo 'make bench   single kernels on every CPU level, ARGS="--benchmark_filter=..."'
 	@echo 'make fuzz    fuzz every reader of untrusted files, SECONDS_EACH=$(SECONDS_EACH)'
 	@echo 'make test-arm  the tests of the CPU levels on emulated 64-bit Arm'
 	@echo 'make check   format, include direction and kernel symbols, as CI does after the tests'
@@ -52,6 +53,11 @@ dev tsan: setup
 test-arm:
 	@scripts/setup.sh arm
 	@scripts/test_arm.sh $(JOBS)
+
+bench:
+	@scripts/setup.sh build bench
+	@$(call build_preset,bench,bin/kernels_bench)
+	@build/bench/bin/kernels_bench $(ARGS)
 
 fuzz:
 	@scripts/setup.sh build fuzz

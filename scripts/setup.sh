@@ -3,6 +3,7 @@
 #   build   compile and test        format  clang-format, rustfmt
 #   fuzz    clang with libFuzzer    tidy    clang-tidy
 #   arm     cross compiler and emulator of 64-bit Arm, for scripts/test_arm.sh
+#   bench   Google Benchmark
 # On Debian 12 what is missing is installed by package name; it needs root or sudo only then.
 # Elsewhere the missing packages are named and the build goes on with what the machine has.
 # Changes nothing, prints nothing and takes a moment when everything is there.
@@ -56,6 +57,7 @@ collect_missing() {
           need_package "$library"
         done
         ;;
+      bench) need_package libbenchmark-dev ;;
       tidy) need_command clang-tidy-14 clang-tidy-14 ;;
       *)
         say "unknown purpose: $purpose" >&2

@@ -26,13 +26,6 @@ Result<std::string_view> optional_text(ModelFiles& files, std::string_view name)
   return files.open_text(name);
 }
 
-Result<Tokenizer> load_tokenizer(ModelFiles& files, std::string_view tokenizer_config) {
-  BITCPM_ASSIGN(const std::string_view tokenizer_json, files.open_text("tokenizer.json"));
-  auto tokenizer = Tokenizer::load(tokenizer_json, tokenizer_config);
-  if (!tokenizer.ok()) return std::move(tokenizer).error().within("tokenizer.json");
-  return tokenizer;
-}
-
 Result<ChatTemplate> load_chat_template(ModelFiles& files, std::string_view tokenizer_config,
                                         const std::string& template_file) {
   if (template_file.empty()) {
@@ -47,16 +40,6 @@ Result<ChatTemplate> load_chat_template(ModelFiles& files, std::string_view toke
   }
   return ChatTemplate::load(tokenizer_config,
                             {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-}
-
-Result<std::unique_ptr<Backend>> make_backend(const ModelOptions& options) {
-  CpuOptions cpu;
-  cpu.threads = thread_count(options);
-  cpu.numerics = options.numerics;
-  if (const char* isa = std::getenv("BITCPM_ISA"); isa != nullptr && *isa != '\0') cpu.isa = isa;
-  auto backend = make_cpu_backend(cpu);
-  if (!backend.ok()) return std::move(backend).error().within("BITCPM_ISA");
-  return backend;
 }
 
 }  // namespace
@@ -126,6 +109,25 @@ Result<ModelFiles> open_model_files(const ModelOptions& options) {
   return ModelFiles::open_directory(options.model);
 }
 
+Result<std::unique_ptr<Backend>> make_backend(const ModelOptions& options) {
+  CpuOptions cpu;
+  cpu.threads = thread_count(options);
+  cpu.numerics = options.numerics;
+  if (const char* isa = std::getenv("BITCPM_ISA"); isa != nullptr && *isa != '\0') cpu.isa = isa;
+  auto backend = make_cpu_backend(cpu);
+  if (!backend.ok()) return std::move(backend).error().within("BITCPM_ISA");
+  return backend;
+}
+
+Result<Tokenizer> load_tokenizer(ModelFiles& files) {
+  BITCPM_ASSIGN(const std::string_view tokenizer_config,
+                optional_text(files, "tokenizer_config.json"));
+  BITCPM_ASSIGN(const std::string_view tokenizer_json, files.open_text("tokenizer.json"));
+  auto tokenizer = Tokenizer::load(tokenizer_json, tokenizer_config);
+  if (!tokenizer.ok()) return std::move(tokenizer).error().within("tokenizer.json");
+  return tokenizer;
+}
+
 Result<ModelSetup> load_model_setup(const ModelOptions& options) {
   BITCPM_ASSIGN(ModelFiles files, open_model_files(options));
   BITCPM_ASSIGN(ModelConfig config, naming_model(files, read_model_config(files)));
@@ -133,7 +135,7 @@ Result<ModelSetup> load_model_setup(const ModelOptions& options) {
                 choose_max_model_len(config, options.max_model_len));
   BITCPM_ASSIGN(const std::string_view tokenizer_config,
                 naming_model(files, optional_text(files, "tokenizer_config.json")));
-  BITCPM_ASSIGN(Tokenizer tokenizer, naming_model(files, load_tokenizer(files, tokenizer_config)));
+  BITCPM_ASSIGN(Tokenizer tokenizer, naming_model(files, load_tokenizer(files)));
   BITCPM_ASSIGN(ChatTemplate chat_template,
                 load_chat_template(files, tokenizer_config, options.chat_template_file));
   BITCPM_ASSIGN(std::unique_ptr<Backend> backend, make_backend(options));

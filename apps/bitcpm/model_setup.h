@@ -67,6 +67,12 @@ struct ModelSetup {
   ModelReport report;
 };
 
+// The CPU as --threads, --numerics and the environment variable BITCPM_ISA want it.
+Result<std::unique_ptr<Backend>> make_backend(const ModelOptions& options);
+
+// tokenizer.json and tokenizer_config.json of a checkpoint.
+Result<Tokenizer> load_tokenizer(ModelFiles& files);
+
 // Opens, parses and loads, with a progress bar; the files are closed again. The environment
 // variable BITCPM_ISA forces the CPU level. Errors: of whatever fails, naming directory and
 // file; kInvalid before anything is loaded if --max-model-len is more than the model allows.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <system_error>
+#include <utility>
 
 #include "base/quote.h"
 
@@ -13,6 +14,7 @@ namespace bitcpm {
 namespace {
 
 constexpr std::string_view kSuffixes = "kmgt";
+constexpr std::size_t kMostCounts = 64;  // of one option
 
 // 0 for no suffix, else the power of 1000 or 1024.
 struct Suffix {
@@ -67,14 +69,39 @@ Result<std::int64_t> parse_count(std::string_view text) {
   return static_cast<std::int64_t>(product);
 }
 
+Result<std::int64_t> parse_count_in(std::string_view text, std::int64_t least, std::int64_t most) {
+  BITCPM_ASSIGN(const std::int64_t count, parse_count(text));
+  if (count < least) {
+    return Error{Errc::kInvalid, quote_name(text) + " is less than " + std::to_string(least)};
+  }
+  if (count > most) {
+    return Error{Errc::kInvalid, quote_name(text) + " is more than " + std::to_string(most)};
+  }
+  return count;
+}
+
+Result<std::vector<std::int64_t>> parse_counts(std::string_view text, std::int64_t least,
+                                               std::int64_t most) {
+  std::vector<std::int64_t> counts;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', begin), text.size());
+    BITCPM_ASSIGN(const std::int64_t count,
+                  parse_count_in(text.substr(begin, comma - begin), least, most));
+    counts.push_back(count);
+    if (counts.size() > kMostCounts) {
+      return Error{Errc::kInvalid, "more than " + std::to_string(kMostCounts) + " values"};
+    }
+    begin = comma + 1;
+  }
+  return counts;
+}
+
 CLI::Option* add_count(CLI::App& app, const std::string& flags, OptionalCount& target,
                        std::int64_t least, std::int64_t most, const std::string& help) {
   // The value is read where CLI11 lets a check explain itself, and stored at once.
   const auto read = [&target, least, most](const std::string& text) -> std::string {
-    const auto count = parse_count(text);
+    const auto count = parse_count_in(text, least, most);
     if (!count.ok()) return count.error().message;
-    if (*count < least) return quote_name(text) + " is less than " + std::to_string(least);
-    if (*count > most) return quote_name(text) + " is more than " + std::to_string(most);
     target = *count;
     return {};
   };
@@ -83,6 +110,21 @@ CLI::Option* add_count(CLI::App& app, const std::string& flags, OptionalCount& t
           flags, [](const CLI::results_t&) { return true; }, help)
       ->check(read)
       ->type_name("N");
+}
+
+CLI::Option* add_counts(CLI::App& app, const std::string& flags, std::vector<std::int64_t>& target,
+                        std::int64_t least, std::int64_t most, const std::string& help) {
+  const auto read = [&target, least, most](const std::string& text) -> std::string {
+    auto counts = parse_counts(text, least, most);
+    if (!counts.ok()) return counts.error().message;
+    target = std::move(counts).value();
+    return {};
+  };
+  return app
+      .add_option(
+          flags, [](const CLI::results_t&) { return true; }, help)
+      ->check(read)
+      ->type_name("N,N,...");
 }
 
 CLI::Option* add_word(CLI::App& app, const std::string& flags, std::string& target,

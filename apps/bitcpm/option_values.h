@@ -17,12 +17,21 @@ namespace bitcpm {
 // wrong.
 Result<std::int64_t> parse_count(std::string_view text);
 
+// The same within [least, most], and a comma-separated list of up to 64 of them.
+Result<std::int64_t> parse_count_in(std::string_view text, std::int64_t least, std::int64_t most);
+Result<std::vector<std::int64_t>> parse_counts(std::string_view text, std::int64_t least,
+                                               std::int64_t most);
+
 // Where a count that may be left out ends up.
 using OptionalCount = std::optional<std::int64_t>;
 
 // An option whose value parse_count() reads and that must lie in [least, most].
 CLI::Option* add_count(CLI::App& app, const std::string& flags, OptionalCount& target,
                        std::int64_t least, std::int64_t most, const std::string& help);
+
+// An option that takes several such values, comma-separated: "1,10,2k".
+CLI::Option* add_counts(CLI::App& app, const std::string& flags, std::vector<std::int64_t>& target,
+                        std::int64_t least, std::int64_t most, const std::string& help);
 
 // A value that somebody may well ask for and that this program does not honour.
 struct RefusedValue {

@@ -154,5 +154,19 @@ TEST(AddWord, ExplainsWhatItRefuses) {
   EXPECT_NE(parse_error(app, {"--dtype", "int3"}).find("auto|float32"), std::string::npos);
 }
 
+// Protects lists of counts: every value is read and held to its range, and a message quotes it.
+TEST(ParseCounts, ReadsListsAndRefusesTheRest) {
+  EXPECT_EQ(parse_counts("1", 1, 9).value(), (std::vector<std::int64_t>{1}));
+  EXPECT_EQ(parse_counts("1,10,2k", 1, 4096).value(), (std::vector<std::int64_t>{1, 10, 2000}));
+  for (const char* text : {"", ",", "1,", ",1", "1,,2", "1;2", "1, 2", "one"}) {
+    EXPECT_FALSE(parse_counts(text, 1, 9).ok()) << text;
+  }
+  EXPECT_EQ(parse_counts("1,0", 1, 9).error().message, "'0' is less than 1");
+  EXPECT_EQ(parse_counts("1,10", 1, 9).error().message, "'10' is more than 9");
+  std::string many = "1";
+  for (int i = 0; i < 64; ++i) many += ",1";
+  EXPECT_FALSE(parse_counts(many, 1, 9).ok());
+}
+
 }  // namespace
 }  // namespace bitcpm

@@ -38,16 +38,28 @@ Progress::~Progress() {
 }
 
 void Progress::update(std::size_t bytes_done, std::size_t bytes_total, std::string_view detail) {
-  if (!on_terminal_ || bytes_total == 0) return;
+  if (bytes_total == 0 || !is_due()) return;
+  draw(static_cast<double>(bytes_done) / static_cast<double>(bytes_total),
+       fmt::format("{} of {}  {}", human_bytes(bytes_done), human_bytes(bytes_total), detail));
+}
+
+void Progress::update_share(double share, std::string_view detail) {
+  if (is_due()) draw(share, detail);
+}
+
+bool Progress::is_due() {
+  if (!on_terminal_) return false;
   const Clock::time_point now = Clock::now();
-  if (now - start_ < kSilentFor || now - last_drawn_ < kRedrawEvery) return;
+  if (now - start_ < kSilentFor || now - last_drawn_ < kRedrawEvery) return false;
   last_drawn_ = now;
+  return true;
+}
+
+void Progress::draw(double share, std::string_view detail) {
   drawn_ = true;
-  const double share =
-      std::min(1.0, static_cast<double>(bytes_done) / static_cast<double>(bytes_total));
+  share = std::clamp(share, 0.0, 1.0);
   const std::string line =
-      fmt::format("{} [{}] {:3.0f} %  {} of {}  {}", label_, bar(share), share * 100,
-                  human_bytes(bytes_done), human_bytes(bytes_total), detail);
+      fmt::format("{} [{}] {:3.0f} %  {}", label_, bar(share), share * 100, detail);
   const std::string shown = padded(line, terminal_columns() - 1);
   std::fprintf(stderr, "\r%s\x1b[K", shown.c_str());
 }

@@ -19,7 +19,13 @@ class Progress {
   // `detail` is what is being worked on; cut to the width of the terminal.
   void update(std::size_t bytes_done, std::size_t bytes_total, std::string_view detail);
 
+  // The same for work that is not counted in bytes.
+  void update_share(double share, std::string_view detail);
+
  private:
+  bool is_due();
+  void draw(double share, std::string_view detail);
+
   using Clock = std::chrono::steady_clock;
 
   std::string label_;

@@ -18,6 +18,7 @@
 #include "model/synthetic.h"
 #include "model_setup.h"
 #include "progress.h"
+#include "synthetic_options.h"
 #include "synthetic_tokenizer.h"
 
 namespace bitcpm {
@@ -37,12 +38,6 @@ struct SynthOptions {
   bool force = false;
   ModelOptions model;  // only its thread count
 };
-
-std::int64_t group_value(const std::string& group_size) {
-  if (group_size == "row") return kSyntheticGroupRow;
-  if (group_size == "none") return kSyntheticPlain;
-  return std::stoll(group_size);  // one of the words the flag allows
-}
 
 // What a run made. Unless it is kept, all of it goes away again, so that the same command can be
 // run once more.
@@ -139,7 +134,7 @@ Status write_small_files(const SyntheticShape& shape, NewCheckpoint& made) {
 
 Status write_weights(const SynthOptions& options, const std::vector<Shard>& shards,
                      std::size_t total_bytes, InterruptGuard& interrupt, NewCheckpoint& made) {
-  const SyntheticValues values{options.seed, group_value(options.group_size)};
+  const SyntheticValues values{options.seed, synthetic_group(options.group_size)};
   ThreadPool pool(thread_count(options.model));
   Progress progress("writing");
   std::size_t done = 0;
@@ -199,11 +194,8 @@ Command make_synth_command(CLI::App& root) {
       "The weights mean nothing: this is for measuring and testing where no real checkpoint is at "
       "hand.\nExample:\n  bitcpm synth /tmp/random-0.5b --like minicpm4-0.5b --group-size 128");
   app->add_option("DIR", options->folder, "Folder to write")->required()->type_name(" ");
-  std::vector<std::string_view> names;
-  for (const SyntheticShape& shape : synthetic_shapes()) names.push_back(shape.name);
-  add_word(*app, "--like", options->like, names, {}, "The shape")->required();
-  add_word(*app, "--group-size", options->group_size, {"32", "64", "128", "256", "row", "none"}, {},
-           "In-features per ternary scale; none writes plain bf16 weights (default: 128)");
+  add_shape_option(*app, options->like, "The shape")->required();
+  add_group_option(*app, "--group-size", options->group_size);
   app->add_option("--seed", options->seed, "Decides every weight (default: 0)");
   app->add_flag("--force", options->force, "Replace a checkpoint in a folder that is not empty");
   add_threads_option(*app, options->model);

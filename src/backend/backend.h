@@ -21,6 +21,7 @@ class PreparedWeight {
   virtual std::int64_t rows() const = 0;
   virtual std::int64_t cols() const = 0;
   virtual std::size_t bytes() const = 0;
+  virtual std::size_t product_bytes() const { return bytes(); }  // what one product reads of them
 };
 
 // What is known of the values in a LinearInput.
@@ -60,6 +61,13 @@ struct RopeAngles {
   TensorView sin;
 };
 
+// The ceilings of a device with the threads it was given: nothing computes or reads faster.
+struct DeviceLimits {
+  double read_bytes_per_s = 0;  // from memory that no cache holds
+  double int8_macs_per_s = 0;   // products of int8 pairs, added up in int32
+  double f32_macs_per_s = 0;    // the same in f32
+};
+
 // The device seam: memory and a dozen coarse operations, one virtual call each. All tensors are f32
 // [tokens, …] in memory of this backend; a result does not depend on the batch around its row.
 // Shapes are promises of the caller (checked at load, not per call). Operations report no errors:
@@ -74,6 +82,9 @@ class Backend {
 
   // The host threads this backend works with; free between operations, as during loading.
   virtual ThreadPool& pool() = 0;
+
+  // Measures them, in about a second. Errors: kExhausted (no memory to read).
+  virtual Result<DeviceLimits> measure_limits() = 0;
 
   // Errors of the next six: kExhausted (no memory).
   virtual Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) = 0;

@@ -43,6 +43,12 @@ struct LinearIo {
   size_t tokens;
 };
 
+// One round of a peak loop: this many sixteen-lane multiply-adds, of one f32 or four int8 products
+// per lane.
+constexpr size_t kPeakOps = 48;
+constexpr size_t kF32PeakMacs = kPeakOps * 16;
+constexpr size_t kInt8PeakMacs = kPeakOps * 64;
+
 struct KernelTable {
   const char* isa;
 
@@ -80,6 +86,12 @@ struct KernelTable {
 
   // out[r] = sum_g norms[g][r] * x[g] over [groups][64] bf16 norms of one panel, r < 64.
   void (*scaled_norms)(const uint16_t* norms, size_t groups, const float* x, float* out);
+
+  // Not kernels but what bounds them (shared/peak.h): multiply-adds on registers, and loads of
+  // memory, a multiple of 256 bytes.
+  void (*int8_peak)(size_t rounds);
+  void (*f32_peak)(size_t rounds);
+  void (*read_bytes)(const void* data, size_t bytes);
 };
 
 // The levels. Each overlays what it improves on a table filled by the levels below.

@@ -3,7 +3,10 @@
 #include <utility>
 
 #include "backend/backend.h"
+#include "base/function_ref.h"
 #include "model/model.h"
+#include "model/synthetic.h"
+#include "model/synthetic_matrix.h"
 #include "model/weight_reader.h"
 #include "tensor/ternary_codec.h"
 
@@ -39,11 +42,14 @@ Result<Buffer> upload_norm(const QuantizedMatrix& matrix, Backend& backend) {
   return backend.upload(values);
 }
 
+// Where the matrices come from: slot `index` of tensor_slots(), without the head's if it is tied.
+using ReadSlot = FunctionRef<Result<QuantizedMatrix>(std::size_t index)>;
+
 // Reads slots in order and hands each to its place in ModelWeights.
 class Assembler {
  public:
-  Assembler(WeightReader& reader, Backend& backend, const LoadProgress& progress)
-      : reader_(reader), backend_(backend), progress_(progress) {}
+  Assembler(ReadSlot read_slot, bool head_tied, Backend& backend)
+      : read_slot_(read_slot), head_tied_(head_tied), backend_(backend) {}
 
   Result<ModelWeights> assemble(std::int32_t layers) {
     ModelWeights weights;
@@ -58,12 +64,12 @@ class Assembler {
       }
     }
     BITCPM_ASSIGN(weights.norm, norm());
-    if (!reader_.head_tied()) BITCPM_TRY(head(weights));
+    if (!head_tied_) BITCPM_TRY(head(weights));
     return weights;
   }
 
  private:
-  Result<QuantizedMatrix> read() { return reader_.read(next_++, backend_.pool(), progress_); }
+  Result<QuantizedMatrix> read() { return read_slot_(next_++); }
   Result<std::unique_ptr<PreparedWeight>> matrix() {
     BITCPM_ASSIGN(QuantizedMatrix stored, read());
     return backend_.prepare(std::move(stored));
@@ -71,7 +77,7 @@ class Assembler {
   // The embedding, and the head if they are one matrix: in whichever form serves both.
   Status tables(ModelWeights& weights) {
     BITCPM_ASSIGN(QuantizedMatrix stored, read());
-    if (reader_.head_tied()) {
+    if (head_tied_) {
       BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored, true));
       if (weights.lm_head != nullptr) return {};
     }
@@ -91,13 +97,31 @@ class Assembler {
     return upload_norm(stored, backend_);
   }
 
-  WeightReader& reader_;
+  ReadSlot read_slot_;
+  bool head_tied_;
   Backend& backend_;
-  const LoadProgress& progress_;
   std::size_t next_ = 0;
 };
 
 }  // namespace
+
+void ModelReport::add(const TensorSlot& slot, const std::string& stored_dtype,
+                      std::size_t stored_size, const EncodedMatrix& encoded) {
+  const QuantizedMatrix& matrix = encoded.matrix;
+  tensors.push_back({.name = slot.name,
+                     .stored_dtype = stored_dtype,
+                     .shape = slot.shape(),
+                     .form = matrix.form,
+                     .group = matrix.group,
+                     .stored_bytes = stored_size,
+                     .resident_bytes = matrix.bytes(),
+                     .note = encoded.not_ternary_because});
+  const std::int64_t values = slot.rows * slot.cols;
+  parameters += values;
+  ternary_parameters += matrix.form == WeightForm::kTernary ? values : 0;
+  stored_bytes += stored_size;
+  resident_bytes += matrix.bytes();
+}
 
 Result<ModelConfig> read_model_config(ModelFiles& files) {
   BITCPM_ASSIGN(const std::string_view config, files.open_text("config.json"));
@@ -121,11 +145,36 @@ Result<LoadedModel> load_model(ModelFiles& files, const ModelConfig& config, Bac
                                const LoadProgress& progress) {
   BITCPM_TRY(check_widths(config));
   BITCPM_ASSIGN(WeightReader reader, WeightReader::open(files, config));
+  const auto read = [&](std::size_t i) { return reader.read(i, backend.pool(), progress); };
   BITCPM_ASSIGN(ModelWeights weights,
-                Assembler(reader, backend, progress).assemble(config.num_hidden_layers));
+                Assembler(read, reader.head_tied(), backend).assemble(config.num_hidden_layers));
   LoadedModel loaded;
   loaded.report = reader.take_report();
   loaded.model = std::make_unique<Model>(config, std::move(weights), backend);
+  return loaded;
+}
+
+Result<LoadedModel> load_synthetic_model(const SyntheticShape& shape, std::uint64_t seed,
+                                         std::int64_t group, Backend& backend,
+                                         const LoadProgress& progress) {
+  BITCPM_ASSIGN(ModelConfig config, parse_model_config(synthetic_config_json(shape),
+                                                       synthetic_generation_config_json()));
+  BITCPM_TRY(check_widths(config));
+  const std::vector<TensorSlot> slots = synthetic_tensors(shape);
+  LoadedModel loaded;
+  ModelReport& report = loaded.report;
+  report.head_tied = shape.tie_word_embeddings;
+  std::size_t total = 0;
+  for (const TensorSlot& slot : slots) total += slot.bf16_bytes();
+  const auto read = [&](std::size_t i) -> Result<QuantizedMatrix> {
+    BITCPM_ASSIGN(EncodedMatrix made, make_synthetic_matrix(slots[i], seed, group, backend.pool()));
+    report.add(slots[i], "BF16", slots[i].bf16_bytes(), made);
+    if (progress) progress(report.stored_bytes, total, slots[i].name);
+    return std::move(made.matrix);
+  };
+  BITCPM_ASSIGN(ModelWeights weights,
+                Assembler(read, report.head_tied, backend).assemble(config.num_hidden_layers));
+  loaded.model = std::make_unique<Model>(std::move(config), std::move(weights), backend);
   return loaded;
 }
 

@@ -12,12 +12,15 @@
 #include "base/thread_pool.h"
 #include "io/model_config.h"
 #include "io/model_files.h"
+#include "model/tensor_slots.h"
 #include "tensor/quantized_matrix.h"
+#include "tensor/ternary_codec.h"
 
 namespace bitcpm {
 
 class Backend;
 class Model;
+struct SyntheticShape;
 
 // What became of one tensor of the checkpoint.
 struct TensorReport {
@@ -39,6 +42,10 @@ struct ModelReport {
   std::size_t stored_bytes = 0;
   std::size_t resident_bytes = 0;
   std::vector<std::string> warnings;  // one line each, for the log
+
+  // Enters one tensor and adds it to the totals.
+  void add(const TensorSlot& slot, const std::string& stored_dtype, std::size_t stored_size,
+           const EncodedMatrix& encoded);
 };
 
 // Called between tensors, from the loading thread.
@@ -63,6 +70,12 @@ struct LoadedModel {
 // Errors: a missing tensor, a wrong shape, a file that does not parse: named.
 Result<LoadedModel> load_model(ModelFiles& files, const ModelConfig& config, Backend& backend,
                                const LoadProgress& progress);
+
+// A random model of a published shape: what load_model would make of the checkpoint that `bitcpm
+// synth` writes, without the files; one tensor at a time. Errors: kExhausted (no memory).
+Result<LoadedModel> load_synthetic_model(const SyntheticShape& shape, std::uint64_t seed,
+                                         std::int64_t group, Backend& backend,
+                                         const LoadProgress& progress);
 
 // Bytes of KV cache per token of context, all layers, at f32, the only width yet.
 std::size_t kv_bytes_per_token(const ModelConfig& config);

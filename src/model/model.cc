@@ -40,6 +40,12 @@ std::size_t ModelWeights::bytes() const {
   return total;
 }
 
+std::size_t ModelWeights::pass_bytes() const {
+  const bool embedding_apart = &embedding() != &head();
+  return bytes() - (embedding_apart ? embedding().bytes() : 0) -
+         (head().bytes() - head().product_bytes());
+}
+
 Activations Activations::first_rows(std::int64_t count) const {
   return {.h = h.first_rows(count),
           .delta = delta.first_rows(count),

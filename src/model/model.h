@@ -67,6 +67,7 @@ class Model {
   const ModelConfig& config() const { return config_; }
   Backend& backend() const { return *backend_; }
   std::size_t weight_bytes() const { return weights_.bytes(); }
+  std::size_t pass_bytes() const { return weights_.pass_bytes(); }
   KvShape kv_shape() const {
     return {config_.num_hidden_layers, config_.num_key_value_heads, config_.head_dim};
   }

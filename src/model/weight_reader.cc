@@ -115,20 +115,7 @@ Result<QuantizedMatrix> WeightReader::read(std::size_t index, ThreadPool& pool,
   } else {
     BITCPM_ASSIGN(encoded.matrix, encode_dense(stored, pool));
   }
-  const QuantizedMatrix& matrix = encoded.matrix;
-  const bool ternary = matrix.form == WeightForm::kTernary;
-  report_.tensors.push_back({.name = slot.name,
-                             .stored_dtype = tensor.dtype_name,
-                             .shape = tensor.shape,
-                             .form = matrix.form,
-                             .group = matrix.group,
-                             .stored_bytes = tensor.bytes.size(),
-                             .resident_bytes = matrix.bytes(),
-                             .note = encoded.not_ternary_because});
-  report_.parameters += slot.rows * slot.cols;
-  report_.ternary_parameters += ternary ? slot.rows * slot.cols : 0;
-  report_.stored_bytes += tensor.bytes.size();
-  report_.resident_bytes += matrix.bytes();
+  report_.add(slot, tensor.dtype_name, tensor.bytes.size(), encoded);
   files_->release_pages(tensor.bytes);
   bytes_done_ += tensor.bytes.size();
   if (progress) progress(bytes_done_, bytes_total_, slot.name);

@@ -11,7 +11,7 @@ import unittest
 
 import harness
 
-COMMANDS = ("serve", "complete", "chat", "inspect", "synth", "version")
+COMMANDS = ("serve", "complete", "chat", "inspect", "synth", "bench", "version")
 
 
 class Commands(unittest.TestCase):
@@ -50,6 +50,13 @@ class Commands(unittest.TestCase):
             (("chat", "--max-model-len", "1"), "max-model-len"),
             (("serve", "--max-num-batched-tokens", "4", "--max-num-seqs", "8"), "max-num-seqs 8"),
             (("synth",), ""),
+            (("bench",), "subcommand"),
+            (("bench", "frobnicate"), "frobnicate"),
+            (("bench", "decode", "--batch", "1,many"), "many"),
+            (("bench", "decode", "--batch", "1,0"), "'0' is less than 1"),
+            (("bench", "decode", "--like", "bitcpm4-9b"), "bitcpm4-9b"),
+            (("bench", "decode", "some/model", "--like", "bitcpm4-1b"), "--like"),
+            (("bench", "kernels", "--group", "64"), "--group"),
         ):
             with self.subTest(args):
                 done = harness.run(*args)

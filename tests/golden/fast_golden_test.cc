@@ -7,65 +7,15 @@
 
 #include "golden_data.h"
 #include "golden_model.h"
+#include "model/drift.h"
 #include "wikitext2.h"
 
 namespace bitcpm::golden {
 namespace {
 
-// How far one set of logits is from another, position by position; the measures of
-// docs/numerics.md.
-struct Distance {
-  std::size_t positions = 0;
-  double kl = 0, cosine = 0, worst_cosine = 1, squares = 0, largest = 0, loss = 0, base_loss = 0;
-  std::size_t same_top = 0, losses = 0, values = 0;
-
-  void add(std::span<const float> want, std::span<const float> got) {
-    const double want_lse = log_sum(want);
-    const double got_lse = log_sum(got);
-    double dot = 0, ww = 0, gg = 0;
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      const double w = want[i];
-      const double g = got[i];
-      kl += std::exp(w - want_lse) * ((w - want_lse) - (g - got_lse));
-      dot += w * g;
-      ww += w * w;
-      gg += g * g;
-      squares += (w - g) * (w - g);
-      largest = std::max(largest, std::abs(w - g));
-    }
-    const double cos = dot / std::sqrt(ww * gg);
-    cosine += cos;
-    worst_cosine = std::min(worst_cosine, cos);
-    const auto top = [](std::span<const float> v) {
-      return std::max_element(v.begin(), v.end()) - v.begin();
-    };
-    same_top += top(want) == top(got) ? 1 : 0;
-    values += want.size();
-    ++positions;
-  }
-  void add_loss(std::span<const float> want, std::span<const float> got, TokenId next) {
-    base_loss -= logprob_of(want, next);
-    loss -= logprob_of(got, next);
-    ++losses;
-  }
-  double mean_kl() const { return kl / static_cast<double>(positions); }
-  double mean_cosine() const { return cosine / static_cast<double>(positions); }
-  double ppl_change() const {
-    return std::exp((loss - base_loss) / static_cast<double>(losses)) - 1;
-  }
-
- private:
-  static double log_sum(std::span<const float> v) {
-    const double top = *std::max_element(v.begin(), v.end());
-    double sum = 0;
-    for (const float x : v) sum += std::exp(x - top);
-    return top + std::log(sum);
-  }
-};
-
-Distance measure(const GoldenModel& exact, const GoldenModel& fast,
-                 const std::vector<std::vector<TokenId>>& texts) {
-  Distance distance;
+DriftMeter measure(const GoldenModel& exact, const GoldenModel& fast,
+                   const std::vector<std::vector<TokenId>>& texts) {
+  DriftMeter meter;
   for (const std::vector<TokenId>& ids : texts) {
     const std::vector<float> want = exact.logits(ids, 256);
     const std::vector<float> got = fast.logits(ids, 256);
@@ -73,11 +23,14 @@ Distance measure(const GoldenModel& exact, const GoldenModel& fast,
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const auto w = std::span(want).subspan(i * vocab, vocab);
       const auto g = std::span(got).subspan(i * vocab, vocab);
-      distance.add(w, g);
-      if (i + 1 < ids.size()) distance.add_loss(w, g, ids[i + 1]);
+      if (i + 1 < ids.size()) {
+        meter.add(w, g, ids[i + 1]);
+      } else {
+        meter.add(w, g);
+      }
     }
   }
-  return distance;
+  return meter;
 }
 
 // Protects: what `fast` promises of its distance from `exact`, which equals the f32 reference to
@@ -87,13 +40,12 @@ TEST(Fast, IsAsCloseAsBf16OnWikiText2) {
   if (texts.empty()) GTEST_SKIP() << kNoWikitext2;
   const GoldenModel exact("auto");
   const GoldenModel fast("auto", 2, Numerics::kFast);
-  const Distance d = measure(exact, fast, texts);
+  const DriftMeter d = measure(exact, fast, texts);
   std::printf(
       "fast, %zu positions: KL %.3e, PPL %+.4f %%, cosine mean %.7f min %.5f, MSE %.2e, largest "
       "%.3f, same top-1 %.2f %%\n",
-      d.positions, d.mean_kl(), 100 * d.ppl_change(), d.mean_cosine(), d.worst_cosine,
-      d.squares / static_cast<double>(d.values), d.largest,
-      100 * static_cast<double>(d.same_top) / static_cast<double>(d.positions));
+      d.positions(), d.mean_kl(), 100 * d.ppl_change(), d.mean_cosine(), d.least_cosine(),
+      d.mean_square(), d.largest(), 100 * d.same_top());
   EXPECT_LE(d.mean_kl(), 1.8e-4);
   EXPECT_LE(std::abs(d.ppl_change()), 1e-3);
   EXPECT_GE(d.mean_cosine(), 0.9999);
@@ -107,8 +59,8 @@ TEST(Fast, IsAsCloseAsBf16OnWikiText2) {
 TEST(Fast, IsCloseOnThePrompts) {
   std::vector<std::vector<TokenId>> texts;
   for (const Prompt& prompt : load_prompts()) texts.push_back(prompt.ids);
-  const Distance d = measure(GoldenModel("auto"), GoldenModel("auto", 2, Numerics::kFast), texts);
-  std::printf("fast, %zu prompt positions: KL %.3e, cosine mean %.7f\n", d.positions, d.mean_kl(),
+  const DriftMeter d = measure(GoldenModel("auto"), GoldenModel("auto", 2, Numerics::kFast), texts);
+  std::printf("fast, %zu prompt positions: KL %.3e, cosine mean %.7f\n", d.positions(), d.mean_kl(),
               d.mean_cosine());
   EXPECT_LE(d.mean_kl(), 3e-4);
   EXPECT_GE(d.mean_cosine(), 0.9999);

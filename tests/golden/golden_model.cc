@@ -1,7 +1,6 @@
 #include "golden_model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <condition_variable>
 #include <mutex>
 #include <numeric>
@@ -64,13 +63,6 @@ std::vector<std::vector<float>> GoldenModel::hidden_states(std::span<const Token
   const HiddenObserver observer(keep);
   run(ids, 4096, &observer, [](std::int32_t, Workspace&) {});
   return stages;
-}
-
-double logprob_of(std::span<const float> logits, TokenId token) {
-  const double most = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - most);
-  return logits[static_cast<std::size_t>(token)] - most - std::log(sum);
 }
 
 std::vector<Completion> complete_all(Engine& engine,

@@ -36,9 +36,6 @@ class GoldenModel {
   std::unique_ptr<Model> model_;
 };
 
-// log-softmax of one row of logits at `token`, in f64.
-double logprob_of(std::span<const float> logits, TokenId token);
-
 // What a request came to, collected from its events.
 struct Completion {
   std::vector<TokenId> tokens;

@@ -6,6 +6,7 @@
 #include "golden_data.h"
 #include "golden_model.h"
 #include "kernels/dispatch.h"
+#include "model/drift.h"
 
 namespace bitcpm::golden {
 namespace {
@@ -27,7 +28,7 @@ TEST_P(EveryLevel, PromptLogprobs) {
     const std::size_t vocab = logits.size() / prompt.ids.size();
     for (std::size_t i = 1; i < prompt.ids.size(); ++i) {
       const double got =
-          logprob_of(std::span(logits).subspan((i - 1) * vocab, vocab), prompt.ids[i]);
+          log_probability(std::span(logits).subspan((i - 1) * vocab, vocab), prompt.ids[i]);
       worst = std::max(worst, std::abs(got - prompt.prompt_logprobs[i]));
     }
   }

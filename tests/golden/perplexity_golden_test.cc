@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "golden_data.h"
 #include "golden_model.h"
+#include "model/drift.h"
 #include "wikitext2.h"
 
 namespace bitcpm::golden {
@@ -31,7 +32,7 @@ TEST(Perplexity, WikiText2) {
     const std::size_t vocab = logits.size() / ids.size();
     double loss = 0;
     for (std::size_t i = 1; i < ids.size(); ++i) {
-      loss -= logprob_of(std::span(logits).subspan((i - 1) * vocab, vocab), ids[i]);
+      loss -= log_probability(std::span(logits).subspan((i - 1) * vocab, vocab), ids[i]);
     }
     const auto predictions = static_cast<double>(ids.size() - 1);
     EXPECT_NEAR(loss / predictions, reference.at("loss_fp32").to_number<double>(), 1e-5);

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/cpu_attention.h"
 #include "backend/cpu/cpu_kv_cache.h"
+#include "backend/cpu/cpu_limits.h"
 #include "backend/cpu/cpu_linear.h"
 #include "backend/cpu/cpu_linear_input.h"
 #include "backend/cpu/field_weight.h"
@@ -46,6 +47,9 @@ class CpuBackend final : public Backend {
   }
   std::int32_t kv_block_tokens() const override { return kKvBlockTokens; }
   ThreadPool& pool() override { return pool_; }
+  Result<DeviceLimits> measure_limits() override {
+    return measure_cpu_limits(table_, pool_.threads());
+  }
 
   Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) override {
     if (fast_ && matrix.form == WeightForm::kTernary) {

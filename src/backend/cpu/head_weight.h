@@ -27,6 +27,7 @@ class HeadWeight final : public CpuWeight {
   std::size_t bytes() const override {
     return high_.size() + low_.size() + fine_.size() + scales_.size() + norms_.size();
   }
+  std::size_t product_bytes() const override { return high_.size() + low_.size() + scales_.size(); }
   std::size_t panels() const override;
   std::int64_t panel_rows() const override { return kernels::kFieldRows; }
   bool reads_codes() const override { return true; }

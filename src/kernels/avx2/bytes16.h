@@ -70,6 +70,8 @@ inline F16x drop_equal(F16x v, float value) {
   return {_mm256_andnot_ps(_mm256_cmp_ps(v.lo, want, _CMP_EQ_OQ), v.lo),
           _mm256_andnot_ps(_mm256_cmp_ps(v.hi, want, _CMP_EQ_OQ), v.hi)};
 }
+inline void opaque(I16x& v) { asm volatile("" : "+x"(v.lo), "+x"(v.hi)); }
+inline void opaque(Bytes& v) { asm volatile("" : "+x"(v.lo), "+x"(v.hi)); }
 inline F16x abs(F16x v) {
   const __m256 mask = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
   return {_mm256_and_ps(v.lo, mask), _mm256_and_ps(v.hi, mask)};

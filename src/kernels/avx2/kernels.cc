@@ -13,6 +13,8 @@
 
 #include "kernels/shared/scaled_norms.h"
 
+#include "kernels/shared/peak.h"
+
 namespace bitcpm::kernels {
 
 // Tile sizes (panels or fields x tokens): sixteen 256-bit registers hold no more sums. A lone token
@@ -32,6 +34,9 @@ void install_avx2(KernelTable& table) {
   table.int8_fields = field_linear<Int8Form, 1, 3, 2>;
   table.screen_fields = field_linear<ScreenForm, 1, 3, 2>;
   table.scaled_norms = scaled_norms;
+  table.int8_peak = int8_peak<4>;
+  table.f32_peak = f32_peak<6>;
+  table.read_bytes = read_bytes;
 }
 
 }  // namespace bitcpm::kernels

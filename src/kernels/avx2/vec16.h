@@ -86,4 +86,6 @@ inline float reduce_max(F16x v) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
+inline void opaque(F16x& v) { asm volatile("" : "+x"(v.lo), "+x"(v.hi)); }
+
 }  // namespace

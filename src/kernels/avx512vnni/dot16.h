@@ -54,6 +54,8 @@ inline F16x drop_equal(F16x v, float value) {
   const __mmask16 others = _mm512_cmp_ps_mask(v.v, _mm512_set1_ps(value), _CMP_NEQ_UQ);
   return {_mm512_maskz_mov_ps(others, v.v)};
 }
+inline void opaque(I16x& v) { asm volatile("" : "+v"(v.v)); }
+inline void opaque(Bytes& v) { asm volatile("" : "+v"(v.v)); }
 inline F16x abs(F16x v) { return {_mm512_abs_ps(v.v)}; }
 
 }  // namespace

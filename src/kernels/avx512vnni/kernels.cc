@@ -13,6 +13,8 @@
 
 #include "kernels/shared/scaled_norms.h"
 
+#include "kernels/shared/peak.h"
+
 namespace bitcpm::kernels {
 
 // Tile sizes (panels x tokens): sixteen sums, weights and inputs within 32 registers.
@@ -30,6 +32,9 @@ void install_avx512vnni(KernelTable& table) {
   table.int8_fields = field_linear<Int8Form, 4, 3>;
   table.screen_fields = field_linear<ScreenForm, 4, 3>;
   table.scaled_norms = scaled_norms;
+  table.int8_peak = int8_peak<12>;
+  table.f32_peak = f32_peak<12>;
+  table.read_bytes = read_bytes;
 }
 
 }  // namespace bitcpm::kernels

@@ -60,4 +60,6 @@ inline float reduce_add(F16x v) {
 }
 inline float reduce_max(F16x v) { return _mm512_reduce_max_ps(v.v); }
 
+inline void opaque(F16x& v) { asm volatile("" : "+v"(v.v)); }
+
 }  // namespace

@@ -76,6 +76,15 @@ inline F16x drop_equal(F16x v, float value) {
     return vreinterpretq_f32_u32(vbicq_u32(bits, vceqq_f32(v.q[i], want)));
   });
 }
+inline void opaque(I16x& v) {
+  asm volatile("" : "+w"(v.q[0]), "+w"(v.q[1]), "+w"(v.q[2]), "+w"(v.q[3]));
+}
+inline void opaque(Bytes& v) {
+  asm volatile("" : "+w"(v.q[0]), "+w"(v.q[1]), "+w"(v.q[2]), "+w"(v.q[3]));
+}
+inline void opaque(F16x& v) {
+  asm volatile("" : "+w"(v.q[0]), "+w"(v.q[1]), "+w"(v.q[2]), "+w"(v.q[3]));
+}
 inline F16x abs(F16x v) {
   return quarters<F16x>([&](int i) { return vabsq_f32(v.q[i]); });
 }

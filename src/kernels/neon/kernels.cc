@@ -13,6 +13,8 @@
 
 #include "kernels/shared/scaled_norms.h"
 
+#include "kernels/shared/peak.h"
+
 namespace bitcpm::kernels {
 
 // Tile sizes (panels or fields x tokens): sixteen of the 32 128-bit registers hold sums; the others
@@ -31,6 +33,9 @@ void install_neon(KernelTable& table) {
   table.int8_fields = field_linear<Int8Form, 1, 4, 4>;
   table.screen_fields = field_linear<ScreenForm, 1, 4, 4>;
   table.scaled_norms = scaled_norms;
+  table.int8_peak = int8_peak<4>;
+  table.f32_peak = f32_peak<4>;
+  table.read_bytes = read_bytes;
 }
 
 }  // namespace bitcpm::kernels

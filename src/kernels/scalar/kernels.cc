@@ -13,6 +13,8 @@
 
 #include "kernels/shared/scaled_norms.h"
 
+#include "kernels/scalar/peak.h"
+
 namespace bitcpm::kernels {
 
 // Tile sizes (panels x tokens): four tokens share the decoding of a weight.
@@ -30,6 +32,9 @@ void install_scalar(KernelTable& table) {
   table.int8_fields = field_linear<Int8Form, 1, 4>;
   table.screen_fields = field_linear<ScreenForm, 1, 4>;
   table.scaled_norms = scaled_norms;
+  table.int8_peak = int8_peak;
+  table.f32_peak = f32_peak;
+  table.read_bytes = read_bytes;
 }
 
 }  // namespace bitcpm::kernels

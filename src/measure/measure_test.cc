@@ -1,0 +1,135 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "backend/cpu/cpu_backend.h"
+#include "measure/drift_run.h"
+#include "measure/linear_speed.h"
+#include "measure/spread.h"
+#include "measure/stream_run.h"
+#include "measure/work.h"
+#include "model/synthetic.h"
+#include "model/synthetic_matrix.h"
+
+namespace bitcpm {
+namespace {
+
+constexpr SyntheticShape kShape = {"test", false, 128, 96, 2, 2, 1, 64, 1e-5, true};
+constexpr std::int64_t kProjections = 2 * (2 * 128 * 128 + 2 * 64 * 128 + 3 * 96 * 128);
+constexpr std::int64_t kHead = std::int64_t{kSyntheticVocabSize} * 128;
+
+struct TestModel {
+  explicit TestModel(Numerics numerics)
+      : backend(make_cpu_backend({.threads = 2, .numerics = numerics}).value()),
+        loaded(load_synthetic_model(kShape, 0, 32, *backend, {}).value()) {}
+
+  std::unique_ptr<Backend> backend;
+  LoadedModel loaded;
+};
+
+TEST(Spread, OfOddAndEvenCounts) {
+  const Spread odd = spread_of({3, 1, 2});
+  EXPECT_EQ(odd.median, 2);
+  EXPECT_EQ(odd.min, 1);
+  EXPECT_EQ(odd.max, 3);
+  EXPECT_EQ(spread_of({4, 1, 2, 3}).median, 2.5);
+  const Spread rate = odd.rate(6);
+  EXPECT_EQ(rate.median, 3);
+  EXPECT_EQ(rate.min, 2);
+  EXPECT_EQ(rate.max, 6);
+}
+
+// Protects: what is counted as work, by hand from the shapes, and which arithmetic does it.
+TEST(Work, CountsByShape) {
+  const TestModel exact(Numerics::kExact);
+  const Work all_f32 = ModelWork(exact.loaded, Numerics::kExact).of(1, 3, 2, 10);
+  EXPECT_EQ(all_f32.int8_macs, 0);
+  EXPECT_EQ(all_f32.f32_macs, 3 * kProjections + 2 * kHead);
+  EXPECT_EQ(all_f32.bytes,
+            static_cast<double>(exact.loaded.model->weight_bytes()) +
+                10.0 * static_cast<double>(kv_bytes_per_token(exact.loaded.model->config())));
+  const TestModel fast(Numerics::kFast);
+  const Work all_int8 = ModelWork(fast.loaded, Numerics::kFast).of(1, 3, 2, 10);
+  EXPECT_EQ(all_int8.f32_macs, 0);
+  EXPECT_EQ(all_int8.int8_macs, 3 * kProjections + 2 * kHead);
+  EXPECT_LT(all_int8.bytes, all_f32.bytes);  // a head of 8 bits; the embedding table is not read
+}
+
+// Protects: the shares, and which of them binds.
+TEST(Work, SharesOfLimits) {
+  const DeviceLimits limits{.read_bytes_per_s = 10, .int8_macs_per_s = 100, .f32_macs_per_s = 20};
+  const Shares read = shares_of({.int8_macs = 50, .f32_macs = 2, .bytes = 16}, 2, limits);
+  EXPECT_DOUBLE_EQ(read.bandwidth, 0.8);
+  EXPECT_DOUBLE_EQ(read.compute, 0.3);
+  EXPECT_EQ(read.binding(), "read");
+  EXPECT_EQ(shares_of({.f32_macs = 20, .bytes = 1}, 2, limits).binding(), "compute");
+}
+
+// Protects: every stream runs to its length, and the phase of pure decoding lies inside the run.
+TEST(StreamRun, TimesLieWithinEachOther) {
+  const TestModel model(Numerics::kFast);
+  for (const StreamLoad& load : {StreamLoad{1, 5, 6}, StreamLoad{3, 40, 64}}) {
+    const auto engine = start_engine_for(*model.loaded.model, load).value();
+    const StreamTimes times =
+        run_streams(*engine, kSyntheticVocabSize, load, [](std::int64_t) {}).value();
+    EXPECT_EQ(engine->stats().generation_tokens_total, load.generated_tokens());
+    EXPECT_GT(times.decode_steps, 0);
+    EXPECT_LT(times.decode_steps, load.max_tokens);
+    EXPECT_GT(times.decode_seconds, 0);
+    EXPECT_GT(times.prompt_seconds, 0);
+    EXPECT_LE(times.prompt_seconds + times.decode_seconds, times.overall_seconds + 1e-9);
+  }
+}
+
+// Protects: what cannot run is refused before anything is allocated.
+TEST(StreamRun, RefusesWhatDoesNotFit) {
+  const TestModel model(Numerics::kExact);
+  const auto engine = start_engine_for(*model.loaded.model, {1, kSyntheticMaxPosition, 1});
+  ASSERT_FALSE(engine.ok());
+  EXPECT_NE(engine.error().message.find("positions"), std::string::npos);
+}
+
+// Protects: a probe has copies enough, counts the arithmetic its form has, and measures a time.
+TEST(LinearProbe, MeasuresEveryForm) {
+  const TensorSlot slot{"model.layers.0.mlp.up_proj.weight", SlotKind::kProjection, 96, 128};
+  const TensorSlot head{"lm_head.weight", SlotKind::kHead, 100, 128};
+  for (const Numerics numerics : {Numerics::kExact, Numerics::kFast}) {
+    const auto backend = make_cpu_backend({.threads = 2, .numerics = numerics}).value();
+    for (const TensorSlot* which : {&slot, &head}) {
+      EncodedMatrix made = make_synthetic_matrix(*which, 0, 32, backend->pool()).value();
+      const LinearProbe probe =
+          LinearProbe::make(*backend, numerics, std::move(made.matrix),
+                            which->kind == SlotKind::kHead, InputUse::kPlain, 100'000)
+              .value();
+      EXPECT_GT(probe.copies(), 1u);
+      const Work work = probe.work(3);
+      const double macs = 3.0 * static_cast<double>(which->rows * 128);
+      EXPECT_EQ(numerics == Numerics::kFast ? work.int8_macs : work.f32_macs, macs);
+      EXPECT_GT(work.bytes, static_cast<double>(which->rows * 128 / 4));
+      EXPECT_GT(probe.seconds_per_call(3, 2).value().min, 0);
+    }
+  }
+}
+
+// Protects: a model does not differ from itself, and differs a little from its fast self.
+TEST(DriftRun, OfAModelAgainstItself) {
+  const TestModel exact(Numerics::kExact);
+  const TestModel fast(Numerics::kFast);
+  std::vector<TokenId> ids;
+  for (TokenId id = 0; id < 75; ++id) ids.push_back(id * 977 % kSyntheticVocabSize);
+  const auto pieces = cut_text(ids, 37);
+  ASSERT_EQ(pieces.size(), 2u);  // 37 and 37; the last token alone predicts nothing
+  const auto ignore = [](std::size_t) {};
+  const DriftMeter same =
+      measure_drift(*exact.loaded.model, *exact.loaded.model, pieces, ignore).value();
+  EXPECT_EQ(same.positions(), 74u);
+  EXPECT_EQ(same.largest(), 0);
+  EXPECT_EQ(same.ppl_change(), 0);
+  const DriftMeter drift =
+      measure_drift(*exact.loaded.model, *fast.loaded.model, pieces, ignore).value();
+  EXPECT_GT(drift.mean_kl(), 0);
+  EXPECT_LT(drift.mean_kl(), 1e-2);
+}
+
+}  // namespace
+}  // namespace bitcpm

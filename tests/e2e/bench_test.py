@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""`bitcpm bench` on the built-in model: what it prints adds up, whatever the machine's speed."""
+
+import json
+import pathlib
+import tempfile
+import unittest
+
+import harness
+
+BENCH_COMMANDS = ("kernels", "decode", "prefill", "numerics")
+
+
+def bench(*args, env=None):
+    """The report of one `bench ... --json`."""
+    done = harness.run("bench", *args, "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+class Bench(unittest.TestCase):
+
+    def check_spread(self, spread):
+        self.assertGreater(spread["min"], 0)
+        self.assertLessEqual(spread["min"], spread["median"])
+        self.assertLessEqual(spread["median"], spread["max"])
+
+    def check_rates(self, report, result):
+        """Positive rates, and shares that follow from them and the limits."""
+        limits = report["limits"]
+        for key in ("read_bytes_per_s", "int8_macs_per_s", "f32_macs_per_s"):
+            self.assertGreater(limits[key], 0)
+        self.assertAlmostEqual(result["bandwidth_share"],
+                               result["bytes_per_s"] / limits["read_bytes_per_s"], places=6)
+        peak = limits["int8_macs_per_s" if report["numerics"] == "fast" else "f32_macs_per_s"]
+        self.assertAlmostEqual(result["compute_share"], result["macs_per_s"] / peak, places=6)
+        self.assertIn(result["bound_by"], ("read", "compute"))
+
+    def test_help_of_every_command(self):
+        """Each shows how to call it."""
+        for command in BENCH_COMMANDS:
+            done = harness.run("bench", command, "--help")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(f"bitcpm bench {command}", done.stdout)
+
+    def test_decode(self):
+        """A row per batch size, in the order asked for."""
+        for numerics in ("exact", "fast"):
+            report = bench("decode", "--batch", "2,1", "--prompt-tokens", 3, "--max-tokens", 64,
+                           "--repeat", 2, "--numerics", numerics, "--threads", 1)
+            self.assertEqual((report["command"], report["numerics"], report["threads"]),
+                             ("decode", numerics, 1))
+            self.assertEqual([result["streams"] for result in report["results"]], [2, 1])
+            for result in report["results"]:
+                self.check_spread(result["overall_tokens_per_s"])
+                if result["decode_tokens_per_s"] is None:  # one stream ended before the other began
+                    self.assertEqual(result["streams"], 2)
+                    continue
+                self.check_spread(result["decode_tokens_per_s"])
+                self.check_spread(result["step_s"])
+                self.check_rates(report, result)
+
+    def test_prefill(self):
+        """A prompt longer than a pass, and one of a single token."""
+        report = bench("prefill", "--prompt-tokens", "600,1", "--repeat", 1)
+        self.assertEqual([result["prompt_tokens"] for result in report["results"]], [600, 1])
+        for result in report["results"]:
+            self.check_spread(result["prefill_tokens_per_s"])
+            self.check_spread(result["prefill_s"])
+            self.check_rates(report, result)
+
+    def test_kernels(self):
+        """Every linear of the model is in it once, with four numbers of tokens."""
+        report = bench("kernels", "--repeat", 1, "--numerics", "fast")
+        names = [name for result in report["results"] if result["tokens"] == 1
+                 for name in result["linears"]]
+        self.assertEqual(sorted(names), ["down_proj", "gate_proj", "k_proj", "lm_head", "o_proj",
+                                         "q_proj", "up_proj", "v_proj"])
+        self.assertEqual({result["tokens"] for result in report["results"]}, {1, 8, 64, 512})
+        for result in report["results"]:
+            self.check_spread(result["call_s"])
+            self.check_rates(report, result)
+
+    def test_numerics(self):
+        """The built-in text, and one from a file; the figures docs/numerics.md promises hold."""
+        report = bench("numerics")
+        self.assertGreater(report["positions"], 1000)
+        self.assertLess(report["mean_kl"], 1e-3)
+        self.assertGreater(report["cosine_mean"], 0.999)
+        self.assertGreater(report["perplexity_exact"], 1)
+        with tempfile.TemporaryDirectory() as folder:
+            text = pathlib.Path(folder) / "text"
+            text.write_text("What is quantum computing? 你好。", encoding="utf-8")
+            self.assertLess(bench("numerics", "--text", text)["positions"], 50)
+            for content, word in ((b"caf\xe9", "UTF-8"), (b"", "two tokens")):
+                text.write_bytes(content)
+                done = harness.run("bench", "numerics", "--text", text)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn(word, done.stderr)
+        self.assertEqual(harness.run("bench", "numerics", "--text", "/no/such").returncode, 1)
+
+    def test_tables(self):
+        """Without --json: the setting, the limits, and a table whose lines are equally long."""
+        done = harness.run("bench", "decode", "--batch", "1,3", "--max-tokens", 6, "--repeat", 1)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = done.stdout.splitlines()
+        self.assertRegex(lines[0], "^decode: bitcpm-tiny; numerics exact; cpu .*; median of 1$")
+        self.assertRegex(lines[1], r"^limits: reads [\d.]+ GB/s, int8 [\d.]+ GMAC/s, f32 ")
+        self.assertEqual(len({len(line) for line in lines[3:]}), 1)
+        self.assertEqual(len(lines), 6)
+
+    def test_what_cannot_run_says_why(self):
+        """A model that is not there, and more tokens than it has positions."""
+        for args, word in ((("decode", "/no/such/model"), "/no/such/model"),
+                           (("prefill", "--prompt-tokens", "1M"), "positions")):
+            done = harness.run("bench", *args)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn(word, done.stderr)
+
+    def test_a_published_shape_leaves_no_files(self):
+        """--like makes its weights in memory, and the report says that they are random."""
+        report = bench("prefill", "--like", "bitcpm-cann-0.5b", "--group", 64, "--numerics", "fast",
+                       "--prompt-tokens", 8, "--repeat", 1)
+        self.assertEqual(report["model"], "bitcpm-cann-0.5b (random weights, groups of 64)")
+        self.check_rates(report, report["results"][0])
+
+
+if __name__ == "__main__":
+    harness.main()
