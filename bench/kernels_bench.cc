@@ -92,7 +92,8 @@ struct Operands {
   }
   AttentionArgs attention() {
     return {.q = x.as<float>(),
-            .out = y.as<float>(),
+            .ldq = kHeads * kHeadDim,
+            .tokens = 1,
             .heads = kHeads,
             .head_dim = kHeadDim,
             .k_blocks = kv.as<float>(),
@@ -139,11 +140,16 @@ void add_products(const std::string& level, const KernelTable& table, Operands& 
           {ops.codes.as<std::uint8_t>(), ops.scales.as<std::uint16_t>(), kRows, kCols, kGroup}, 0,
           field_panels, io);
     });
-    add("int8_fields", [&table, &ops, io, field_panels] {
-      table.int8_fields(
-          {ops.codes.as<std::uint8_t>(), ops.scales.as<std::uint16_t>(), kRows, kCols, kGroup}, 0,
-          field_panels, io);
-    });
+    const Int8Fields head{ops.codes.as<std::uint8_t>(),
+                          ops.codes.as<std::uint8_t>() + kRows * kCols / 2,
+                          ops.scales.as<std::uint16_t>(),
+                          kRows,
+                          kCols,
+                          kGroup};
+    add("int8_fields",
+        [&table, head, io, field_panels] { table.int8_fields(head, 0, field_panels, io); });
+    add("screen_fields",
+        [&table, head, io, field_panels] { table.screen_fields(head, 0, field_panels, io); });
   }
 }
 
@@ -158,8 +164,10 @@ void add_others(const std::string& level, const KernelTable& table, Operands& op
   add("silu_mul", kCols, [&table, &ops] {
     table.silu_mul(ops.x.as<float>(), ops.weights.as<float>(), kCols, ops.y.as<float>());
   });
-  add("attention", 2 * kHeads * kHeadDim * kContext,
-      [&table, &ops] { table.attention(ops.attention()); });
+  add("attention", 2 * kHeads * kHeadDim * kContext, [&table, &ops] {
+    float* y = ops.y.as<float>();
+    table.attention(ops.attention(), 0, {y, y + kHeads * kHeadDim, y + kHeads * kHeadDim + kHeads});
+  });
   add("quantize", kCols, [&table, &ops] { table.quantize(ops.x.as<float>(), kCols, ops.rows()); });
   add("int8_peak", kPeakRounds * kInt8PeakMacs, [&table] { table.int8_peak(kPeakRounds); });
   add("f32_peak", kPeakRounds * kF32PeakMacs, [&table] { table.f32_peak(kPeakRounds); });
