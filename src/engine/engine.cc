@@ -12,6 +12,7 @@
 
 #include "engine/batch_builder.h"
 #include "engine/request_check.h"
+#include "engine/row_sampler.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
 #include "model/loader.h"
@@ -81,7 +82,7 @@ struct Engine::Impl {
         scheduler({config.max_model_len, config.max_num_seqs, config.max_num_batched_tokens},
                   model.config().eos_token_ids,
                   BlockPool(cache->num_blocks(), model.backend().kv_block_tokens())),
-        sampler(model.config().vocab_size, model.config().eos_token_ids) {
+        rows(model.config().vocab_size, model.config().eos_token_ids, model.backend().pool()) {
     kv_blocks_total = cache->num_blocks();
     thread = std::thread([this] { run(); });
   }
@@ -129,13 +130,12 @@ struct Engine::Impl {
     for (std::size_t first = 0; first < uses.size(); first += Model::kMaxLogitsRows) {
       const std::size_t count =
           std::min(uses.size() - first, static_cast<std::size_t>(Model::kMaxLogitsRows));
+      const auto part = std::span(uses).subspan(first, count);
       const TensorView logits =
           model.logits(static_cast<std::int32_t>(first), static_cast<std::int32_t>(count),
-                       workspace, top_of(std::span(uses).subspan(first, count)));
-      for (std::size_t i = 0; i < count; ++i) {
-        use_logits(uses[first + i], {logits.row(static_cast<std::int64_t>(i)),
-                                     static_cast<std::size_t>(logits.cols)});
-      }
+                       workspace, top_of(part));
+      const std::span<const RowResult> results = rows.run(part, logits);
+      for (std::size_t i = 0; i < count; ++i) keep(part[i], results[i]);
     }
     const std::span<const Outcome> outcomes = scheduler.commit(sampled);
     publish();  // first: who sees its last event finds its blocks given back
@@ -153,21 +153,15 @@ struct Engine::Impl {
     return most;
   }
 
-  void use_logits(const LogitsUse& use, std::span<const float> logits) {
-    Sequence& sequence = *use.sequence;
-    const SamplingParams& params = sequence.params;
-    if (use.prompt_index >= 0) {
-      const TokenId token = sequence.tokens[static_cast<std::size_t>(use.prompt_index)];
-      clients[sequence.id].prompt_logprobs.push_back(
-          sampler.score(logits, token, params.prompt_logprobs));
-      sequence.prompt_scored = use.prompt_index;
-      return;
+  void keep(const LogitsUse& use, const RowResult& result) {
+    Client& client = clients[use.sequence->id];
+    if (result.token) {
+      client.logprobs = result.logprobs;
+      sampled.push_back(*result.token);
+    } else {
+      client.prompt_logprobs.push_back(*result.logprobs);
+      use.sequence->prompt_scored = use.prompt_index;
     }
-    const TokenId token = sampler.sample(logits, sequence);
-    if (params.logprobs >= 0) {
-      clients[sequence.id].logprobs = sampler.score(logits, token, params.logprobs);
-    }
-    sampled.push_back(token);
   }
 
   void deliver(const Outcome& outcome) {
@@ -201,7 +195,7 @@ struct Engine::Impl {
   Workspace workspace;
   std::unique_ptr<KvCache> cache;
   Scheduler scheduler;
-  Sampler sampler;
+  RowSampler rows;
   BatchBuilder batch;
   std::vector<TokenId> sampled;
   std::unordered_map<RequestId, Client> clients;

@@ -1,0 +1,44 @@
+#include "engine/row_sampler.h"
+
+#include <cstddef>
+
+namespace bitcpm {
+
+RowSampler::RowSampler(std::int32_t vocab_size, const std::vector<TokenId>& eos_token_ids,
+                       ThreadPool& pool)
+    : pool_(pool) {
+  for (int i = 0; i < pool.threads(); ++i) samplers_.emplace_back(vocab_size, eos_token_ids);
+}
+
+std::span<const RowResult> RowSampler::run(std::span<const LogitsUse> uses, TensorView logits) {
+  results_.assign(uses.size(), {});
+  const std::size_t share = (uses.size() + samplers_.size() - 1) / samplers_.size();
+  pool_.parallel_for(uses.size(), share, [&](std::size_t begin, std::size_t end) {
+    Sampler& sampler = samplers_[begin / share];  // ranges and samplers are one to one
+    for (std::size_t i = begin; i < end; ++i) {
+      results_[i] =
+          read(uses[i],
+               {logits.row(static_cast<std::int64_t>(i)), static_cast<std::size_t>(logits.cols)},
+               sampler);
+    }
+  });
+  return results_;
+}
+
+RowResult RowSampler::read(const LogitsUse& use, std::span<const float> logits, Sampler& sampler) {
+  const Sequence& sequence = *use.sequence;
+  const SamplingParams& params = sequence.params;
+  RowResult result;
+  if (use.prompt_index >= 0) {
+    const TokenId token = sequence.tokens[static_cast<std::size_t>(use.prompt_index)];
+    result.logprobs = sampler.score(logits, token, params.prompt_logprobs);
+    return result;
+  }
+  result.token = sampler.sample(logits, sequence);
+  if (params.logprobs >= 0) {
+    result.logprobs = sampler.score(logits, *result.token, params.logprobs);
+  }
+  return result;
+}
+
+}  // namespace bitcpm
