@@ -10,6 +10,7 @@ set(Boost_USE_STATIC_LIBS ON)
 find_package(Threads REQUIRED)
 find_package(Boost 1.81 REQUIRED COMPONENTS json)
 find_package(fmt REQUIRED)
+find_library(XXHASH_LIBRARY NAMES libxxhash.a xxhash REQUIRED)
 find_package(GTest REQUIRED)
 
 # No -march=native and no -ffast-math, ever; no contraction, so that an FMA stands only where the

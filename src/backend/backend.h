@@ -7,6 +7,7 @@
 #include <string>
 
 #include "backend/batch_view.h"
+#include "backend/weight_image.h"
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "tensor/quantized_matrix.h"
@@ -21,6 +22,9 @@ class PreparedWeight {
   virtual std::int64_t rows() const = 0;
   virtual std::int64_t cols() const = 0;
   virtual std::size_t bytes() const = 0;
+
+  // For a file; views this weight.
+  virtual WeightImage image() const { return {}; }
 };
 
 // What is known of the values in a LinearInput.
@@ -74,6 +78,9 @@ class Backend {
 
   // The host threads this backend works with; free between operations, as during loading.
   virtual ThreadPool& pool() = 0;
+
+  // Weights that a file brings as prepare() and prepare_head() would have made them.
+  virtual WeightImages& weight_images() = 0;
 
   // Errors of the next six: kExhausted (no memory).
   virtual Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) = 0;

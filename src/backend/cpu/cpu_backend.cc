@@ -8,6 +8,7 @@
 #include "backend/cpu/cpu_kv_cache.h"
 #include "backend/cpu/cpu_linear.h"
 #include "backend/cpu/cpu_linear_input.h"
+#include "backend/cpu/cpu_weight_images.h"
 #include "backend/cpu/field_weight.h"
 #include "backend/cpu/panel_weight.h"
 #include "base/cpu_budget.h"
@@ -44,6 +45,7 @@ class CpuBackend final : public Backend {
   }
   std::int32_t kv_block_tokens() const override { return kKvBlockTokens; }
   ThreadPool& pool() override { return pool_; }
+  WeightImages& weight_images() override { return images_; }
 
   Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) override {
     if (fast_ && matrix.form == WeightForm::kTernary) {
@@ -194,6 +196,7 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   Arena arena_;  // of all weights
   bool fast_;
+  CpuWeightImages images_{fast_, arena_, pool_};
 };
 
 }  // namespace

@@ -2,6 +2,9 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
 
 #include "backend/cpu/cpu_weight.h"
 #include "tensor/arena.h"
@@ -11,6 +14,10 @@ namespace bitcpm {
 // A weight matrix in panels of 64 rows for int8 activations (kernels/quantized.h): `fast` numerics.
 class FieldWeight final : public CpuWeight {
  public:
+  // What files call the two layouts (docs/formats/packed.md): a change of bytes is a new name.
+  static constexpr std::string_view kTernaryLayout = "ternary-fields";
+  static constexpr std::string_view kInt8Layout = "int8-fields";
+
   // The ternary codes and scales, lossless. Errors: kExhausted (no memory).
   static Result<std::unique_ptr<PreparedWeight>> pack_ternary(const QuantizedMatrix& matrix,
                                                               Arena& arena, ThreadPool& pool);
@@ -18,6 +25,14 @@ class FieldWeight final : public CpuWeight {
   // A dense matrix rounded to 8 bits, one bf16 scale per kHeadGroup in-features. Errors: the same.
   static Result<std::unique_ptr<PreparedWeight>> quantize(const QuantizedMatrix& matrix,
                                                           Arena& arena, ThreadPool& pool);
+
+  // WeightImages, for these two layouts.
+  static std::vector<SectionSize> sections_of(const ImageInfo& info);
+  static std::unique_ptr<PreparedWeight> adopt(const ImageInfo& info, std::vector<Buffer> sections);
+  static Result<QuantizedMatrix> restore_ternary(const ImageInfo& info,
+                                                 std::span<const Buffer> sections,
+                                                 ThreadPool& pool);
+  WeightImage image() const override;
 
   std::int64_t rows() const override { return rows_; }
   std::int64_t cols() const override { return cols_; }
