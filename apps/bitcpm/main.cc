@@ -47,7 +47,8 @@ int run(int argc, char** argv) {
   const bitcpm::Command commands[] = {
       bitcpm::make_serve_command(app), bitcpm::make_complete_command(app),
       bitcpm::make_chat_command(app),  bitcpm::make_inspect_command(app),
-      bitcpm::make_synth_command(app), bitcpm::make_version_command(app),
+      bitcpm::make_pack_command(app),  bitcpm::make_synth_command(app),
+      bitcpm::make_version_command(app),
   };
   try {
     std::vector<std::string> arguments(argv + 1, argv + argc);

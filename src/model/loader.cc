@@ -3,12 +3,58 @@
 #include <utility>
 
 #include "backend/backend.h"
+#include "io/packed_manifest.h"
 #include "model/model.h"
+#include "model/packed_loader.h"
 #include "model/weight_reader.h"
+#include "model/weight_source.h"
 #include "tensor/ternary_codec.h"
 
 namespace bitcpm {
 namespace {
+
+// A checkpoint's own weights, discovered and prepared as they are read.
+class CheckpointSource final : public WeightSource {
+ public:
+  CheckpointSource(WeightReader& reader, Backend& backend, const LoadProgress& progress)
+      : reader_(reader), backend_(backend), progress_(progress) {}
+
+  Status tables(ModelWeights& weights) override {
+    BITCPM_ASSIGN(QuantizedMatrix stored, read());
+    if (reader_.head_tied()) {
+      BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored));
+    }
+    BITCPM_ASSIGN(weights.embed_tokens, backend_.prepare(std::move(stored)));
+    return {};
+  }
+  Result<Buffer> norm() override {
+    BITCPM_ASSIGN(const QuantizedMatrix stored, read());
+    return upload_norm(stored, backend_);
+  }
+  Result<std::unique_ptr<PreparedWeight>> projection() override {
+    BITCPM_ASSIGN(QuantizedMatrix stored, read());
+    return backend_.prepare(std::move(stored));
+  }
+  Status head(ModelWeights& weights) override {
+    if (reader_.head_tied()) return {};
+    BITCPM_ASSIGN(QuantizedMatrix stored, read());
+    BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored));
+    if (weights.lm_head == nullptr) {
+      BITCPM_ASSIGN(weights.lm_head, backend_.prepare(std::move(stored)));
+    }
+    return {};
+  }
+
+ private:
+  Result<QuantizedMatrix> read() { return reader_.read(next_++, backend_.pool(), progress_); }
+
+  WeightReader& reader_;
+  Backend& backend_;
+  const LoadProgress& progress_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace
 
 // The vectors of the backend are 16 lanes wide and ternary groups 32 in-features.
 Status check_widths(const ModelConfig& config) {
@@ -39,63 +85,22 @@ Result<Buffer> upload_norm(const QuantizedMatrix& matrix, Backend& backend) {
   return backend.upload(values);
 }
 
-// Reads slots in order and hands each to its place in ModelWeights.
-class Assembler {
- public:
-  Assembler(WeightReader& reader, Backend& backend, const LoadProgress& progress)
-      : reader_(reader), backend_(backend), progress_(progress) {}
-
-  Result<ModelWeights> assemble(std::int32_t layers) {
-    ModelWeights weights;
-    BITCPM_TRY(tables(weights));
-    for (std::int32_t i = 0; i < layers; ++i) {
-      LayerWeights& layer = weights.layers.emplace_back();
-      BITCPM_ASSIGN(layer.input_layernorm, norm());
-      BITCPM_ASSIGN(layer.post_attention_layernorm, norm());
-      for (auto* weight : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj,
-                           &layer.gate_proj, &layer.up_proj, &layer.down_proj}) {
-        BITCPM_ASSIGN(*weight, matrix());
-      }
+Result<ModelWeights> assemble_weights(WeightSource& source, std::int32_t layers) {
+  ModelWeights weights;
+  BITCPM_TRY(source.tables(weights));
+  for (std::int32_t i = 0; i < layers; ++i) {
+    LayerWeights& layer = weights.layers.emplace_back();
+    BITCPM_ASSIGN(layer.input_layernorm, source.norm());
+    BITCPM_ASSIGN(layer.post_attention_layernorm, source.norm());
+    for (auto* weight : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj,
+                         &layer.gate_proj, &layer.up_proj, &layer.down_proj}) {
+      BITCPM_ASSIGN(*weight, source.projection());
     }
-    BITCPM_ASSIGN(weights.norm, norm());
-    if (!reader_.head_tied()) BITCPM_TRY(head(weights));
-    return weights;
   }
-
- private:
-  Result<QuantizedMatrix> read() { return reader_.read(next_++, backend_.pool(), progress_); }
-  Result<std::unique_ptr<PreparedWeight>> matrix() {
-    BITCPM_ASSIGN(QuantizedMatrix stored, read());
-    return backend_.prepare(std::move(stored));
-  }
-  Status tables(ModelWeights& weights) {
-    BITCPM_ASSIGN(QuantizedMatrix stored, read());
-    if (reader_.head_tied()) {
-      BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored));
-    }
-    BITCPM_ASSIGN(weights.embed_tokens, backend_.prepare(std::move(stored)));
-    return {};
-  }
-  Status head(ModelWeights& weights) {
-    BITCPM_ASSIGN(QuantizedMatrix stored, read());
-    BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored));
-    if (weights.lm_head == nullptr) {
-      BITCPM_ASSIGN(weights.lm_head, backend_.prepare(std::move(stored)));
-    }
-    return {};
-  }
-  Result<Buffer> norm() {
-    BITCPM_ASSIGN(const QuantizedMatrix stored, read());
-    return upload_norm(stored, backend_);
-  }
-
-  WeightReader& reader_;
-  Backend& backend_;
-  const LoadProgress& progress_;
-  std::size_t next_ = 0;
-};
-
-}  // namespace
+  BITCPM_ASSIGN(weights.norm, source.norm());
+  BITCPM_TRY(source.head(weights));
+  return weights;
+}
 
 Result<ModelConfig> read_model_config(ModelFiles& files) {
   BITCPM_ASSIGN(const std::string_view config, files.open_text("config.json"));
@@ -108,6 +113,7 @@ Result<ModelConfig> read_model_config(ModelFiles& files) {
 
 Result<ModelReport> inspect_weights(ModelFiles& files, const ModelConfig& config, ThreadPool& pool,
                                     const LoadProgress& progress) {
+  if (is_packed(files)) return inspect_packed(files, config, pool, progress);
   BITCPM_ASSIGN(WeightReader reader, WeightReader::open(files, config));
   for (std::size_t i = 0; i < reader.slots().size(); ++i) {
     BITCPM_TRY(reader.read(i, pool, progress));
@@ -118,9 +124,10 @@ Result<ModelReport> inspect_weights(ModelFiles& files, const ModelConfig& config
 Result<LoadedModel> load_model(ModelFiles& files, const ModelConfig& config, Backend& backend,
                                const LoadProgress& progress) {
   BITCPM_TRY(check_widths(config));
+  if (is_packed(files)) return load_packed_model(files, config, backend, progress);
   BITCPM_ASSIGN(WeightReader reader, WeightReader::open(files, config));
-  BITCPM_ASSIGN(ModelWeights weights,
-                Assembler(reader, backend, progress).assemble(config.num_hidden_layers));
+  CheckpointSource source(reader, backend, progress);
+  BITCPM_ASSIGN(ModelWeights weights, assemble_weights(source, config.num_hidden_layers));
   LoadedModel loaded;
   loaded.report = reader.take_report();
   loaded.model = std::make_unique<Model>(config, std::move(weights), backend);
