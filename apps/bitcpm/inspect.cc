@@ -62,19 +62,18 @@ std::string report_json(const std::string& name, const ModelConfig& config,
                         const ModelReport& report) {
   json::array tensors;
   for (const TensorReport& tensor : report.tensors) tensors.push_back(tensor_json(tensor));
-  json::object root{
-      {"model", name},
-      {"config", config_json(config)},
-      {"tensors", std::move(tensors)},
-      {"totals",
-       {{"parameters", report.parameters},
-        {"ternary_parameters", report.ternary_parameters},
-        {"ternary_share", ternary_share(report)},
-        {"stored_bytes", report.stored_bytes},
-        {"resident_bytes", report.resident_bytes},
-        {"kv_bytes_per_token", kv_bytes_per_token(config)}}},
-      {"head_tied", report.head_tied},
-      {"warnings", json::array(report.warnings.begin(), report.warnings.end())}};
+  json::object root{{"model", name},
+                    {"config", config_json(config)},
+                    {"tensors", std::move(tensors)},
+                    {"totals",
+                     {{"parameters", report.parameters},
+                      {"ternary_parameters", report.ternary_parameters},
+                      {"ternary_share", ternary_share(report)},
+                      {"stored_bytes", report.stored_bytes},
+                      {"resident_bytes", report.resident_bytes},
+                      {"kv_bytes_per_token", kv_bytes_per_token(config)}}},
+                    {"head_tied", report.head_tied},
+                    {"warnings", json::array(report.warnings.begin(), report.warnings.end())}};
   if (report.packed) {
     root["packed"] = json::object{{"format_version", report.packed->version},
                                   {"written_by", report.packed->written_by},

@@ -64,8 +64,8 @@ Result<TextSide> load_text_side(const ModelFiles& files, const TextFiles& text,
                                 const std::string& template_file) {
   auto tokenizer = Tokenizer::load(text.tokenizer, text.tokenizer_config);
   if (!tokenizer.ok()) {
-    return naming_model(files, Result<TextSide>(
-                                   std::move(tokenizer).error().within("tokenizer.json")));
+    return naming_model(files,
+                        Result<TextSide>(std::move(tokenizer).error().within("tokenizer.json")));
   }
   auto chat_template =
       template_file.empty()
@@ -177,10 +177,14 @@ Result<ModelSetup> load_model_setup(const ModelOptions& options) {
   BITCPM_ASSIGN(LoadedModel loaded, naming_model(files, load_model(files, config, *backend, show)));
   if (!ready) ready = text_side.get();
   BITCPM_ASSIGN(TextSide side, *std::move(ready));
-  return ModelSetup{files.display_name(),      std::move(config),
-                    max_model_len,             std::move(side.tokenizer),
-                    std::move(side.chat_template), std::move(backend),
-                    std::move(loaded.model),   std::move(loaded.report)};
+  return ModelSetup{files.display_name(),
+                    std::move(config),
+                    max_model_len,
+                    std::move(side.tokenizer),
+                    std::move(side.chat_template),
+                    std::move(backend),
+                    std::move(loaded.model),
+                    std::move(loaded.report)};
 }
 
 Result<MemoryPlan> plan_model_memory(const ModelSetup& setup, std::int64_t max_model_len,

@@ -30,7 +30,8 @@ class NewFiles {
   std::vector<std::filesystem::path> files_;
 };
 
-// Creates the folder where there is none. Errors: kInvalid (something is in it, unless `force`), kIo.
+// Creates the folder where there is none. Errors: kInvalid (something is in it, unless `force`),
+// kIo.
 Status prepare_folder(const std::filesystem::path& folder, bool force);
 
 // Errors: kIo.

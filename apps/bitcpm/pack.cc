@@ -25,10 +25,17 @@ namespace fs = std::filesystem;
 
 // What else belongs to a checkpoint; copied as it is where it exists.
 constexpr std::string_view kSmallFiles[] = {
-    "config.json",          "generation_config.json",  "tokenizer.json",
-    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "tokenizer.model",      "vocab.json",              "merges.txt",
-    "chat_template.jinja",  "chat_template.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
 };
 constexpr std::size_t kMaxSmallFile = std::size_t{64} << 20;
 
@@ -89,10 +96,10 @@ Result<Outcome> pack(const PackOptions& options, InterruptGuard& interrupt, NewF
   }
   BITCPM_ASSIGN(const ModelConfig config, naming_model(files, read_model_config(files)));
   // The layouts do not depend on the level; the numerics that use them as they are do.
-  BITCPM_ASSIGN(const std::unique_ptr<Backend> backend,
-                make_cpu_backend({.threads = thread_count(options.model),
-                                  .isa = "auto",
-                                  .numerics = Numerics::kFast}));
+  BITCPM_ASSIGN(
+      const std::unique_ptr<Backend> backend,
+      make_cpu_backend(
+          {.threads = thread_count(options.model), .isa = "auto", .numerics = Numerics::kFast}));
   BITCPM_TRY(prepare_folder(options.out, options.force));
   BITCPM_ASSIGN(PackedWriter writer, PackedWriter::create(options.out));
 

@@ -47,7 +47,8 @@ std::int64_t group_value(const std::string& group_size) {
 
 // A checkpoint written here before; its shards would otherwise be found beside the new ones.
 bool is_weight_file(const std::string& name) {
-  return name == kManifestFile || name == kPackedDataFile || name == "model.safetensors" || name == "model.safetensors.index.json" ||
+  return name == kManifestFile || name == kPackedDataFile || name == "model.safetensors" ||
+         name == "model.safetensors.index.json" ||
          (name.starts_with("model-") && name.ends_with(".safetensors"));
 }
 

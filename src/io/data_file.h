@@ -32,7 +32,7 @@ class DataFile {
  private:
   DataFile() = default;
 
-  int fd_ = -1;                       // or
+  int fd_ = -1;  // or
   const std::byte* memory_ = nullptr;
   std::uint64_t size_ = 0;
 };

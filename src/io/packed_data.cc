@@ -60,10 +60,9 @@ std::string scope_of(const SectionRead& read) {
 }
 
 Error wrong_checksum(const SectionRead& read, std::uint64_t found) {
-  return Error{Errc::kCorrupt,
-               fmt::format("{}: corrupt: its checksum is {}, {} says {}", scope_of(read),
-                           checksum_text(found), kManifestFile,
-                           checksum_text(read.section->checksum))};
+  return Error{Errc::kCorrupt, fmt::format("{}: corrupt: its checksum is {}, {} says {}",
+                                           scope_of(read), checksum_text(found), kManifestFile,
+                                           checksum_text(read.section->checksum))};
 }
 
 // Reads one piece and returns its checksum.

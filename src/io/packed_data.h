@@ -27,7 +27,8 @@ struct SectionRead {
 // weights.bcpm, its header checked against the manifest.
 class PackedData {
  public:
-  // Errors: kNotFound, kIo, kCorrupt (no such file, another length), kUnsupported (another version).
+  // Errors: kNotFound, kIo, kCorrupt (no such file, another length), kUnsupported (another
+  // version).
   static Result<PackedData> open(const ModelFiles& files, const PackedManifest& manifest);
 
   // Called from the caller's thread with the bytes read since the last time.

@@ -31,8 +31,8 @@ Error corrupt(std::string_view scope, std::string_view what) {
   return Error{Errc::kCorrupt, fmt::format("{}: {}", scope, what)};
 }
 
-Result<std::int64_t> need_number(const JsonFields& fields, std::string_view field, std::int64_t least,
-                                 std::int64_t most) {
+Result<std::int64_t> need_number(const JsonFields& fields, std::string_view field,
+                                 std::int64_t least, std::int64_t most) {
   const json::value* value = fields.find(field);
   if (value == nullptr || !value->is_int64() || value->as_int64() < least ||
       value->as_int64() > most) {
@@ -105,12 +105,12 @@ Result<PackedImage> read_image(const JsonFields& fields) {
   BITCPM_ASSIGN(image.layout, need_word(fields, "layout"));
   BITCPM_ASSIGN(image.group, need_number(fields, "group", 0, kMaxExtent));
   BITCPM_ASSIGN(const json::array* sections, need_list(fields, "sections", 1, kMaxSections));
-  BITCPM_TRY(each_object(*sections, fields.scope() + ": sections",
-                         [&](const JsonFields& entry) -> Status {
-                           BITCPM_ASSIGN(PackedSection section, read_section(entry));
-                           image.sections.push_back(std::move(section));
-                           return {};
-                         }));
+  BITCPM_TRY(
+      each_object(*sections, fields.scope() + ": sections", [&](const JsonFields& entry) -> Status {
+        BITCPM_ASSIGN(PackedSection section, read_section(entry));
+        image.sections.push_back(std::move(section));
+        return {};
+      }));
   return image;
 }
 
@@ -153,12 +153,12 @@ Result<PackedTensor> read_tensor(const JsonFields& outer) {
     BITCPM_ASSIGN(tensor.note, need_text(fields, "note"));
   }
   BITCPM_ASSIGN(const json::array* images, need_list(fields, "images", 1, kMaxImages));
-  BITCPM_TRY(each_object(*images, fields.scope() + ": images",
-                         [&](const JsonFields& entry) -> Status {
-                           BITCPM_ASSIGN(PackedImage image, read_image(entry));
-                           tensor.images.push_back(std::move(image));
-                           return {};
-                         }));
+  BITCPM_TRY(
+      each_object(*images, fields.scope() + ": images", [&](const JsonFields& entry) -> Status {
+        BITCPM_ASSIGN(PackedImage image, read_image(entry));
+        tensor.images.push_back(std::move(image));
+        return {};
+      }));
   return tensor;
 }
 
@@ -174,14 +174,14 @@ Status check_places(const PackedManifest& manifest) {
       for (const PackedSection& section : image.sections) places.push_back({&section, &tensor});
     }
   }
-  std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
-    return a.section->offset < b.section->offset;
-  });
+  std::sort(places.begin(), places.end(),
+            [](const Place& a, const Place& b) { return a.section->offset < b.section->offset; });
   std::uint64_t end = kPackedHeaderBytes;
   for (const auto& [section, tensor] : places) {
     const auto refuse = [&](std::string_view what) {
-      return corrupt(kManifestFile, fmt::format("{}: section {} at {}: {}", quote_name(tensor->name),
-                                                section->name, section->offset, what));
+      return corrupt(kManifestFile,
+                     fmt::format("{}: section {} at {}: {}", quote_name(tensor->name),
+                                 section->name, section->offset, what));
     };
     if (section->offset < end) return refuse("overlaps what comes before");
     if (section->offset > end) return refuse("leaves a gap before it");
@@ -237,9 +237,8 @@ json::object tensor_object(const PackedTensor& tensor) {
                           {"length", static_cast<std::int64_t>(section.length)},
                           {"checksum", checksum_text(section.checksum)}});
     }
-    images.push_back({{"layout", image.layout},
-                      {"group", image.group},
-                      {"sections", std::move(sections)}});
+    images.push_back(
+        {{"layout", image.layout}, {"group", image.group}, {"sections", std::move(sections)}});
   }
   json::object object{{"name", tensor.name},
                       {"shape", json::array(tensor.shape.begin(), tensor.shape.end())},

@@ -48,8 +48,8 @@ struct PackedTensor {
   std::string name;
   std::vector<std::int64_t> shape;  // one or two extents, all positive
   WeightForm form = WeightForm::kBf16;
-  std::int64_t group = 0;        // kTernary: in-features per scale, a divisor of the last extent
-  std::string stored_dtype;      // of the checkpoint, with its bytes and why it is not ternary
+  std::int64_t group = 0;    // kTernary: in-features per scale, a divisor of the last extent
+  std::string stored_dtype;  // of the checkpoint, with its bytes and why it is not ternary
   std::uint64_t stored_bytes = 0;
   std::string note;
   std::vector<PackedImage> images;  // at least one

@@ -15,21 +15,22 @@ PackedManifest sample() {
   manifest.head_tied = true;
   manifest.data_bytes = 64 + 128 + 256 + 64;
   manifest.warnings = {"careful"};
-  manifest.tensors = {{.name = "table",
-                       .shape = {4, 32},
-                       .form = WeightForm::kBf16,
-                       .stored_dtype = "BF16",
-                       .stored_bytes = 256,
-                       .note = "dense",
-                       .images = {{"rows", 0, {{"codes", 192, 256, 0x1234567890abcdef}}}}},
-                      {.name = "up",
-                       .shape = {4, 32},
-                       .form = WeightForm::kTernary,
-                       .group = 32,
-                       .stored_dtype = "BF16",
-                       .stored_bytes = 256,
-                       .note = "",
-                       .images = {{"some-layout", 32, {{"lines", 64, 128, 7}, {"scales", 448, 64, 8}}}}}};
+  manifest.tensors = {
+      {.name = "table",
+       .shape = {4, 32},
+       .form = WeightForm::kBf16,
+       .stored_dtype = "BF16",
+       .stored_bytes = 256,
+       .note = "dense",
+       .images = {{"rows", 0, {{"codes", 192, 256, 0x1234567890abcdef}}}}},
+      {.name = "up",
+       .shape = {4, 32},
+       .form = WeightForm::kTernary,
+       .group = 32,
+       .stored_dtype = "BF16",
+       .stored_bytes = 256,
+       .note = "",
+       .images = {{"some-layout", 32, {{"lines", 64, 128, 7}, {"scales", 448, 64, 8}}}}}};
   return manifest;
 }
 

@@ -14,8 +14,7 @@ std::vector<SectionSize> canonical_sections(const PackedTensor& tensor) {
   const auto count = static_cast<std::size_t>(shape.rows) * static_cast<std::size_t>(shape.cols);
   switch (tensor.form) {
     case WeightForm::kTernary:
-      return {{"codes", count / 4},
-              {"scales", count / static_cast<std::size_t>(tensor.group) * 2}};
+      return {{"codes", count / 4}, {"scales", count / static_cast<std::size_t>(tensor.group) * 2}};
     case WeightForm::kBf16:
       return {{"codes", count * 2}};
     case WeightForm::kF32:

@@ -66,7 +66,8 @@ struct TinyCheckpoint {
         shape += std::to_string(extent);
       }
       if (header.size() > 1) header += ',';
-      header += "\"" + name + R"(":{"dtype":")" + tensor.dtype + R"(","shape":[)" + shape + R"(],"data_offsets":[)" + std::to_string(begin) + "," +
+      header += "\"" + name + R"(":{"dtype":")" + tensor.dtype + R"(","shape":[)" + shape +
+                R"(],"data_offsets":[)" + std::to_string(begin) + "," +
                 std::to_string(data.size()) + "]}";
     }
     header += "}";

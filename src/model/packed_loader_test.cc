@@ -29,10 +29,9 @@ struct Packed {
   std::string data;
 
   ModelFiles files() const {
-    return ModelFiles::from_memory("packed",
-                                   {{"config.json", std::as_bytes(std::span(config))},
-                                    {"packed.json", std::as_bytes(std::span(manifest))},
-                                    {"weights.bcpm", std::as_bytes(std::span(data))}});
+    return ModelFiles::from_memory("packed", {{"config.json", std::as_bytes(std::span(config))},
+                                              {"packed.json", std::as_bytes(std::span(manifest))},
+                                              {"weights.bcpm", std::as_bytes(std::span(data))}});
   }
 };
 
@@ -180,19 +179,31 @@ TEST_F(PackedLoader, RefusesWhatDoesNotFit) {
   const Case kCases[] = {
       {"no tensor model.layers.0.self_attn.q_proj.weight",
        [&](auto& m) { m.tensors[q].name = "other"; }},
-      {"its shape is not", [&](auto& m) { m.tensors[q].shape = {32, 64}; }},
-      {"its shape is not", [&](auto& m) { m.tensors[q].shape = {64}; m.tensors[q].form = WeightForm::kBf16; m.tensors[q].group = 0; }},
+      {"its shape is not",
+       [&](auto& m) {
+         m.tensors[q].shape = {32, 64};
+       }},
+      {"its shape is not",
+       [&](auto& m) {
+         m.tensors[q].shape = {64};
+         m.tensors[q].form = WeightForm::kBf16;
+         m.tensors[q].group = 0;
+       }},
       {"do not suit its shape", [&](auto& m) { m.tensors[q].images[0].group = 32; }},
       {"do not suit its shape", [&](auto& m) { m.tensors[q].images[0].group = 0; }},
       {"do not suit its shape", [&](auto& m) { m.tensors[q].images[0].group = 1 << 20; }},
-      {"do not suit its shape", [&](auto& m) { m.tensors[q].images[0].sections[0].name = "other"; }},
+      {"do not suit its shape",
+       [&](auto& m) { m.tensors[q].images[0].sections[0].name = "other"; }},
       {"do not suit its shape", [&](auto& m) { m.tensors[q].images[0].layout = "rows"; }},
       {"no layout of it is known here (newer)",
        [&](auto& m) { m.tensors[q].images[0].layout = "newer"; }},
       {"no layout of it is known here (int8-fields)",
        [&](auto& m) { m.tensors[q].images[0].layout = "int8-fields"; }},
       {"only projections may be ternary",
-       [&](auto& m) { m.tensors[0].form = WeightForm::kTernary; m.tensors[0].group = 64; }},
+       [&](auto& m) {
+         m.tensors[0].form = WeightForm::kTernary;
+         m.tensors[0].group = 64;
+       }},
       {"no tensor lm_head.weight", [&](auto& m) { m.head_tied = false; }},
   };
   for (const Case& c : kCases) {

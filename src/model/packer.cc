@@ -63,8 +63,8 @@ Result<PackedModel> pack_weights(ModelFiles& files, const ModelConfig& config, B
     tensor.shape = slot.shape();
     tensor.form = matrix.form;
     tensor.group = matrix.group;
-    const bool serves_head = slot.kind == SlotKind::kHead ||
-                             (slot.kind == SlotKind::kEmbedding && reader.head_tied());
+    const bool serves_head =
+        slot.kind == SlotKind::kHead || (slot.kind == SlotKind::kEmbedding && reader.head_tied());
     BITCPM_TRY(append_slot(slot, serves_head, std::move(matrix), backend, writer, tensor));
   }
   if (stopped) return Error{Errc::kExhausted, "interrupted"};

@@ -22,8 +22,8 @@ void check(std::string_view text) {
 
 }  // namespace
 
-// The input as packed.json: as it stands, and closed by the checksum that fits it, since no mutation
-// would find that by itself.
+// The input as packed.json: as it stands, and closed by the checksum that fits it, since no
+// mutation would find that by itself.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   check(text);

@@ -20,8 +20,7 @@ class CpuWeightImages final : public WeightImages {
   Buffer allocate(std::size_t bytes) override { return arena_->take(bytes); }
   std::unique_ptr<PreparedWeight> adopt(const ImageInfo& info,
                                         std::vector<Buffer> sections) override;
-  Result<QuantizedMatrix> restore(const ImageInfo& info,
-                                  std::span<const Buffer> sections) override;
+  Result<QuantizedMatrix> restore(const ImageInfo& info, std::span<const Buffer> sections) override;
 
  private:
   bool fast_;
