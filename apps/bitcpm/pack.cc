@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "backend/cpu/cpu_backend.h"
+#include "base/quote.h"
 #include "commands.h"
 #include "console.h"
 #include "interrupt.h"
@@ -86,7 +87,8 @@ Status remove_old_files(const fs::path& out) {
 // The name of the folder, not the way to it, which would tell strangers about this machine.
 std::string model_name(const std::string& model) {
   const fs::path path = fs::path(model).lexically_normal();
-  return (path.has_filename() ? path : path.parent_path()).filename().string();
+  const std::string name = (path.has_filename() ? path : path.parent_path()).filename().string();
+  return check_utf8(name, "name").ok() ? name : escaped(name);  // JSON is UTF-8
 }
 
 Result<Outcome> pack(const PackOptions& options, InterruptGuard& interrupt, NewFiles& made) {
