@@ -177,7 +177,9 @@ Status check_places(const PackedManifest& manifest) {
   std::sort(places.begin(), places.end(),
             [](const Place& a, const Place& b) { return a.section->offset < b.section->offset; });
   std::uint64_t end = kPackedHeaderBytes;
-  for (const auto& [section, tensor] : places) {
+  for (const Place& place : places) {
+    const PackedSection* section = place.section;  // clang 14 captures no structured binding
+    const PackedTensor* tensor = place.tensor;
     const auto refuse = [&](std::string_view what) {
       return corrupt(kManifestFile,
                      fmt::format("{}: section {} at {}: {}", quote_name(tensor->name),
