@@ -64,6 +64,7 @@ LIBRARY_OWNERS = {
     "openssl/": ("src/server",),
     "spdlog/": ("src/base",),
     "textbridge.h": ("src/text",),
+    "xxhash.h": ("src/base",),
 }
 
 INTRINSICS_HEADER = re.compile(r"\w*intrin\.h|arm_(neon|sve|acle)\.h|cpuid\.h|asm/hwcap\.h")

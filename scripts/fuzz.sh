@@ -7,7 +7,7 @@ set -eu
 
 seconds=${1:-60}
 cd "$(dirname "$0")/.."
-readers="safetensors torch_bin model_config shard_index"
+readers="safetensors torch_bin model_config shard_index packed_manifest"
 
 cmake --preset fuzz >/dev/null
 # shellcheck disable=SC2046

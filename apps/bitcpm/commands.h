@@ -24,6 +24,7 @@ Command make_serve_command(CLI::App& root);
 Command make_complete_command(CLI::App& root);
 Command make_chat_command(CLI::App& root);
 Command make_inspect_command(CLI::App& root);
+Command make_pack_command(CLI::App& root);
 Command make_synth_command(CLI::App& root);
 Command make_bench_command(CLI::App& root);
 Command make_version_command(CLI::App& root);

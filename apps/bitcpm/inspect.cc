@@ -62,19 +62,24 @@ std::string report_json(const std::string& name, const ModelConfig& config,
                         const ModelReport& report) {
   json::array tensors;
   for (const TensorReport& tensor : report.tensors) tensors.push_back(tensor_json(tensor));
-  const json::object root{
-      {"model", name},
-      {"config", config_json(config)},
-      {"tensors", std::move(tensors)},
-      {"totals",
-       {{"parameters", report.parameters},
-        {"ternary_parameters", report.ternary_parameters},
-        {"ternary_share", ternary_share(report)},
-        {"stored_bytes", report.stored_bytes},
-        {"resident_bytes", report.resident_bytes},
-        {"kv_bytes_per_token", kv_bytes_per_token(config)}}},
-      {"head_tied", report.head_tied},
-      {"warnings", json::array(report.warnings.begin(), report.warnings.end())}};
+  json::object root{{"model", name},
+                    {"config", config_json(config)},
+                    {"tensors", std::move(tensors)},
+                    {"totals",
+                     {{"parameters", report.parameters},
+                      {"ternary_parameters", report.ternary_parameters},
+                      {"ternary_share", ternary_share(report)},
+                      {"stored_bytes", report.stored_bytes},
+                      {"resident_bytes", report.resident_bytes},
+                      {"kv_bytes_per_token", kv_bytes_per_token(config)}}},
+                    {"head_tied", report.head_tied},
+                    {"warnings", json::array(report.warnings.begin(), report.warnings.end())}};
+  if (report.packed) {
+    root["packed"] = json::object{{"format_version", report.packed->version},
+                                  {"written_by", report.packed->written_by},
+                                  {"model", report.packed->model},
+                                  {"bytes", report.packed->bytes}};
+  }
   return pretty_json(root) + "\n";
 }
 
@@ -132,6 +137,11 @@ std::string totals_text(const ModelConfig& config, const ModelReport& report) {
       100 * ternary_share(report), report.head_tied ? "tied to the embedding" : "of its own",
       human_bytes(report.stored_bytes), human_bytes(report.resident_bytes),
       human_bytes(kv_bytes_per_token(config)));
+  if (const auto& packed = report.packed) {
+    text += fmt::format("packed from {} by {}, format {}: {}, all checksums right\n",
+                        visible(packed->model), visible(packed->written_by), packed->version,
+                        human_bytes(packed->bytes));
+  }
   for (const std::string& warning : report.warnings) text += "warning: " + visible(warning) + "\n";
   return text;
 }

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <future>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -11,6 +13,7 @@
 #include "base/cpu_budget.h"
 #include "base/mmap_file.h"
 #include "embedded_model.h"
+#include "io/packed_manifest.h"
 #include "progress.h"
 
 namespace bitcpm {
@@ -26,20 +29,50 @@ Result<std::string_view> optional_text(ModelFiles& files, std::string_view name)
   return files.open_text(name);
 }
 
-Result<ChatTemplate> load_chat_template(ModelFiles& files, std::string_view tokenizer_config,
-                                        const std::string& template_file) {
-  if (template_file.empty()) {
-    auto jinja = naming_model(files, optional_text(files, "chat_template.jinja"));
-    if (!jinja.ok()) return std::move(jinja).error();
-    return naming_model(files, ChatTemplate::load(tokenizer_config, *jinja));
-  }
-  BITCPM_ASSIGN(const MmapFile file, MmapFile::open(template_file));
+// The files that text goes through, opened: ModelFiles is for one thread.
+struct TextFiles {
+  std::string_view tokenizer;
+  std::string_view tokenizer_config;
+  std::string_view jinja;
+};
+
+Result<TextFiles> open_text_files(ModelFiles& files) {
+  TextFiles text;
+  BITCPM_ASSIGN(text.tokenizer_config, optional_text(files, "tokenizer_config.json"));
+  BITCPM_ASSIGN(text.tokenizer, files.open_text("tokenizer.json"));
+  BITCPM_ASSIGN(text.jinja, optional_text(files, "chat_template.jinja"));
+  return text;
+}
+
+struct TextSide {
+  Tokenizer tokenizer;
+  ChatTemplate chat_template;
+};
+
+Result<ChatTemplate> load_template_file(const std::string& name,
+                                        std::string_view tokenizer_config) {
+  BITCPM_ASSIGN(const MmapFile file, MmapFile::open(name));
   const std::span<const std::byte> bytes = file.bytes();
   if (bytes.empty() || bytes.size() > kMaxTemplateBytes) {
-    return Error{Errc::kInvalid, template_file + ": a chat template has 1 byte to 1 MiB"};
+    return Error{Errc::kInvalid, name + ": a chat template has 1 byte to 1 MiB"};
   }
   return ChatTemplate::load(tokenizer_config,
                             {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+Result<TextSide> load_text_side(const ModelFiles& files, const TextFiles& text,
+                                const std::string& template_file) {
+  auto tokenizer = Tokenizer::load(text.tokenizer, text.tokenizer_config);
+  if (!tokenizer.ok()) {
+    return naming_model(files,
+                        Result<TextSide>(std::move(tokenizer).error().within("tokenizer.json")));
+  }
+  auto chat_template =
+      template_file.empty()
+          ? naming_model(files, ChatTemplate::load(text.tokenizer_config, text.jinja))
+          : load_template_file(template_file, text.tokenizer_config);
+  if (!chat_template.ok()) return std::move(chat_template).error();
+  return TextSide{*std::move(tokenizer), *std::move(chat_template)};
 }
 
 }  // namespace
@@ -133,11 +166,17 @@ Result<ModelSetup> load_model_setup(const ModelOptions& options) {
   BITCPM_ASSIGN(ModelConfig config, naming_model(files, read_model_config(files)));
   BITCPM_ASSIGN(const std::int32_t max_model_len,
                 choose_max_model_len(config, options.max_model_len));
-  BITCPM_ASSIGN(const std::string_view tokenizer_config,
-                naming_model(files, optional_text(files, "tokenizer_config.json")));
-  BITCPM_ASSIGN(Tokenizer tokenizer, naming_model(files, load_tokenizer(files)));
-  BITCPM_ASSIGN(ChatTemplate chat_template,
-                load_chat_template(files, tokenizer_config, options.chat_template_file));
+  BITCPM_ASSIGN(const TextFiles text, naming_model(files, open_text_files(files)));
+  auto text_side = std::async(std::launch::async, [&files, &text, &options] {
+    return load_text_side(files, text, options.chat_template_file);
+  });
+  // A packed model is there as fast as its tokenizer; any other takes longer, and a tokenizer that
+  // does not load is known first.
+  std::optional<Result<TextSide>> ready;
+  if (!is_packed(files)) {
+    ready = text_side.get();
+    if (!ready->ok()) return std::move(*ready).error();
+  }
   BITCPM_ASSIGN(std::unique_ptr<Backend> backend, make_backend(options));
 
   Progress progress("loading");
@@ -145,9 +184,16 @@ Result<ModelSetup> load_model_setup(const ModelOptions& options) {
     progress.update(done, total, tensor);
   };
   BITCPM_ASSIGN(LoadedModel loaded, naming_model(files, load_model(files, config, *backend, show)));
-  return ModelSetup{files.display_name(),    std::move(config),        max_model_len,
-                    std::move(tokenizer),    std::move(chat_template), std::move(backend),
-                    std::move(loaded.model), std::move(loaded.report)};
+  if (!ready) ready = text_side.get();
+  BITCPM_ASSIGN(TextSide side, *std::move(ready));
+  return ModelSetup{files.display_name(),
+                    std::move(config),
+                    max_model_len,
+                    std::move(side.tokenizer),
+                    std::move(side.chat_template),
+                    std::move(backend),
+                    std::move(loaded.model),
+                    std::move(loaded.report)};
 }
 
 Result<MemoryPlan> plan_model_memory(const ModelSetup& setup, std::int64_t max_model_len,

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -15,8 +14,10 @@
 #include "console.h"
 #include "embedded_model.h"
 #include "interrupt.h"
+#include "io/packed_manifest.h"
 #include "model/synthetic.h"
 #include "model_setup.h"
+#include "new_files.h"
 #include "progress.h"
 #include "synthetic_options.h"
 #include "synthetic_tokenizer.h"
@@ -39,43 +40,10 @@ struct SynthOptions {
   ModelOptions model;  // only its thread count
 };
 
-// What a run made. Unless it is kept, all of it goes away again, so that the same command can be
-// run once more.
-class NewCheckpoint {
- public:
-  NewCheckpoint(fs::path folder, bool folder_is_new)
-      : folder_(std::move(folder)), folder_is_new_(folder_is_new) {}
-  ~NewCheckpoint() {
-    if (is_kept_) return;
-    std::error_code ignored;
-    for (const fs::path& file : files_) fs::remove(file, ignored);
-    if (folder_is_new_) fs::remove(folder_, ignored);  // fails if somebody put a file there
-  }
-  NewCheckpoint(const NewCheckpoint&) = delete;
-  NewCheckpoint& operator=(const NewCheckpoint&) = delete;
-
-  // The path of a file about to be written.
-  fs::path add(const std::string& name) { return files_.emplace_back(folder_ / name); }
-  void keep() { is_kept_ = true; }
-
- private:
-  fs::path folder_;
-  bool folder_is_new_;
-  bool is_kept_ = false;
-  std::vector<fs::path> files_;
-};
-
-Status write_text_file(const fs::path& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file) return Error{Errc::kIo, path.string() + ": cannot be written"};
-  return {};
-}
-
 // A checkpoint written here before; its shards would otherwise be found beside the new ones.
 bool is_weight_file(const std::string& name) {
-  return name == "model.safetensors" || name == "model.safetensors.index.json" ||
+  return name == kManifestFile || name == kPackedDataFile || name == "model.safetensors" ||
+         name == "model.safetensors.index.json" ||
          (name.starts_with("model-") && name.ends_with(".safetensors"));
 }
 
@@ -92,20 +60,6 @@ Status remove_old_weights(const fs::path& folder) {
   return {};
 }
 
-Status prepare_folder(const SynthOptions& options) {
-  const fs::path folder = options.folder;
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) return Error{Errc::kIo, options.folder + ": " + error.message()};
-  const bool is_empty = fs::is_empty(folder, error);
-  if (error) return Error{Errc::kIo, options.folder + ": " + error.message()};
-  if (!is_empty && !options.force) {
-    return Error{Errc::kInvalid,
-                 options.folder + " is not empty; --force replaces a checkpoint in it"};
-  }
-  return remove_old_weights(folder);
-}
-
 Status check_free_space(const std::string& folder, std::size_t needed) {
   std::error_code error;
   const fs::space_info space = fs::space(folder, error);
@@ -117,7 +71,7 @@ Status check_free_space(const std::string& folder, std::size_t needed) {
   return {};
 }
 
-Status write_small_files(const SyntheticShape& shape, NewCheckpoint& made) {
+Status write_small_files(const SyntheticShape& shape, NewFiles& made) {
   ModelFiles tiny = open_embedded_model();
   BITCPM_ASSIGN(const std::string_view tokenizer, tiny.open_text("tokenizer.json"));
   BITCPM_ASSIGN(const std::string_view tokenizer_config, tiny.open_text("tokenizer_config.json"));
@@ -133,7 +87,7 @@ Status write_small_files(const SyntheticShape& shape, NewCheckpoint& made) {
 }
 
 Status write_weights(const SynthOptions& options, const std::vector<Shard>& shards,
-                     std::size_t total_bytes, InterruptGuard& interrupt, NewCheckpoint& made) {
+                     std::size_t total_bytes, InterruptGuard& interrupt, NewFiles& made) {
   const SyntheticValues values{options.seed, synthetic_group(options.group_size)};
   ThreadPool pool(thread_count(options.model));
   Progress progress("writing");
@@ -158,8 +112,9 @@ Status write_checkpoint(const SynthOptions& options, InterruptGuard& interrupt) 
   for (const TensorSlot& tensor : tensors) total_bytes += tensor.bf16_bytes();
 
   std::error_code ignored;  // prepare_folder() meets it too
-  NewCheckpoint made(options.folder, !fs::exists(options.folder, ignored));
-  BITCPM_TRY(prepare_folder(options));
+  NewFiles made(options.folder, !fs::exists(options.folder, ignored));
+  BITCPM_TRY(prepare_folder(options.folder, options.force));
+  BITCPM_TRY(remove_old_weights(options.folder));
   BITCPM_TRY(check_free_space(options.folder, total_bytes + kOtherFilesBytes));
   const auto start = std::chrono::steady_clock::now();
   BITCPM_TRY(

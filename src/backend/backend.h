@@ -7,22 +7,14 @@
 #include <string>
 
 #include "backend/batch_view.h"
+#include "backend/prepared_weight.h"
+#include "backend/weight_image.h"
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "tensor/quantized_matrix.h"
 #include "tensor/tensor_view.h"
 
 namespace bitcpm {
-
-// A weight matrix in the layout a backend's kernels want. Immutable.
-class PreparedWeight {
- public:
-  virtual ~PreparedWeight() = default;
-  virtual std::int64_t rows() const = 0;
-  virtual std::int64_t cols() const = 0;
-  virtual std::size_t bytes() const = 0;
-  virtual std::size_t product_bytes() const { return bytes(); }  // what one product reads of them
-};
 
 // What is known of the values in a LinearInput.
 enum class InputUse : std::uint8_t {
@@ -85,6 +77,9 @@ class Backend {
 
   // Measures them, in about a second. Errors: kExhausted (no memory to read).
   virtual Result<DeviceLimits> measure_limits() = 0;
+
+  // Weights that a file brings as prepare() and prepare_head() would have made them.
+  virtual WeightImages& weight_images() = 0;
 
   // Errors of the next six: kExhausted (no memory).
   virtual Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) = 0;

@@ -6,6 +6,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/quote.h"
+
 namespace bitcpm {
 namespace {
 
@@ -114,7 +116,8 @@ Result<json::value> parse_json(std::string_view text, const JsonLimits& limits) 
   }
   if (!parser.handler().duplicate().empty() || ec == json::error::syntax) {
     const std::string& key = parser.handler().duplicate();
-    if (!key.empty()) return Error{Errc::kCorrupt, "JSON names the key '" + key + "' twice"};
+    if (!key.empty())
+      return Error{Errc::kCorrupt, "JSON names the key " + quote_name(key) + " twice"};
   }
   return Error{Errc::kCorrupt,
                "invalid JSON at byte " + std::to_string(used) + ": " + ec.message()};

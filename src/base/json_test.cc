@@ -27,6 +27,7 @@ TEST(Json, RefusesHostileDocuments) {
       {"duplicate key", R"({"a":1,"b":2,"a":3})", "'a' twice"},
       {"duplicate key, escaped", R"({"a":1,"\u0061":2})", "'a' twice"},
       {"duplicate in an inner object", R"({"x":{"k":1,"k":1}})", "'k' twice"},
+      {"duplicate key, not printable", "{\"a\\n\":1,\"a\\n\":2}", "'a\\x0a' twice"},
       {"invalid UTF-8", "\"\xff\"", "invalid JSON"},
       {"NaN", "NaN", "invalid JSON"},
       {"comment", "/* hi */ 1", "invalid JSON"},

@@ -76,4 +76,18 @@ Result<std::string_view> ModelFiles::open_text(std::string_view file) {
   return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
+Result<DataFile> ModelFiles::open_data(std::string_view file) const {
+  if (!plain_name(file)) {
+    return Error{Errc::kCorrupt, escaped(file) + ": not a plain file name"};
+  }
+  if (directory_.empty()) {
+    const auto known = open_.find(file);
+    if (known == open_.end()) return Error{Errc::kNotFound, escaped(file) + ": no such file"};
+    return DataFile::from_memory(known->second);
+  }
+  Result<DataFile> opened = DataFile::open(directory_ / file);
+  if (!opened.ok()) return std::move(opened).error().within(escaped(file));
+  return opened;
+}
+
 }  // namespace bitcpm

@@ -9,6 +9,7 @@
 
 #include "base/mmap_file.h"
 #include "base/result.h"
+#include "io/data_file.h"
 
 namespace bitcpm {
 
@@ -36,6 +37,9 @@ class ModelFiles {
 
   // Same, as text.
   Result<std::string_view> open_text(std::string_view file);
+
+  // A file to be read at positions instead of mapped; same rules.
+  Result<DataFile> open_data(std::string_view file) const;
 
   // `bytes`, part of a file opened here, will not be read again soon: a mapped file's whole pages
   // leave memory. No effect on files given as memory.

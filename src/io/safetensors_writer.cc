@@ -1,15 +1,10 @@
 #include "io/safetensors_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "base/json.h"
+#include "io/partial_file.h"
 #include "io/tensor_bytes.h"
 
 namespace bitcpm {
@@ -59,31 +54,8 @@ Result<Header> make_header(std::span<const SafetensorsEntry> entries) {
 }  // namespace
 
 struct SafetensorsWriter::Impl {
-  std::filesystem::path path;
-  std::filesystem::path partial;
-  int fd = -1;
-  std::size_t remaining = 0;  // data bytes still announced
-
-  ~Impl() {
-    if (fd < 0) return;
-    ::close(fd);
-    ::unlink(partial.c_str());
-  }
-
-  Error failure(std::string_view what, int error) const {
-    return Error{Errc::kIo, partial.string() + ": " + std::string(what) + ": " +
-                                std::generic_category().message(error)};
-  }
-
-  Status write(std::span<const std::byte> data) {
-    while (!data.empty()) {
-      const ssize_t written = ::write(fd, data.data(), data.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return failure("write", errno);
-      data = data.subspan(static_cast<std::size_t>(written));
-    }
-    return {};
-  }
+  PartialFile file;
+  std::size_t remaining;  // data bytes still announced
 };
 
 SafetensorsWriter::SafetensorsWriter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -94,42 +66,26 @@ SafetensorsWriter::~SafetensorsWriter() = default;
 Result<SafetensorsWriter> SafetensorsWriter::create(const std::filesystem::path& path,
                                                     std::span<const SafetensorsEntry> entries) {
   BITCPM_ASSIGN(const Header header, make_header(entries));
-  auto impl = std::make_unique<Impl>();
-  impl->path = path;
-  impl->partial = path;
-  impl->partial += ".partial";
-  impl->remaining = header.data_bytes;
-  impl->fd = ::open(impl->partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (impl->fd < 0) return impl->failure("create", errno);
-  BITCPM_TRY(impl->write(std::as_bytes(std::span(header.text))));
-  return SafetensorsWriter(std::move(impl));
+  BITCPM_ASSIGN(PartialFile file, PartialFile::create(path));
+  BITCPM_TRY(file.append(std::as_bytes(std::span(header.text))));
+  return SafetensorsWriter(std::unique_ptr<Impl>(new Impl{std::move(file), header.data_bytes}));
 }
 
 Status SafetensorsWriter::append(std::span<const std::byte> data) {
   if (data.size() > impl_->remaining) {
-    return Error{Errc::kInvalid, impl_->path.string() + ": more data than its header announces"};
+    return Error{Errc::kInvalid,
+                 impl_->file.path().string() + ": more data than its header announces"};
   }
   impl_->remaining -= data.size();
-  return impl_->write(data);
+  return impl_->file.append(data);
 }
 
 Status SafetensorsWriter::finish() {
   if (impl_->remaining != 0) {
-    return Error{Errc::kInvalid, impl_->path.string() + ": " + std::to_string(impl_->remaining) +
-                                     " bytes of data missing"};
+    return Error{Errc::kInvalid, impl_->file.path().string() + ": " +
+                                     std::to_string(impl_->remaining) + " bytes of data missing"};
   }
-  // A network file system may report a failed write only here.
-  if (::close(std::exchange(impl_->fd, -1)) != 0) {
-    const int error = errno;
-    ::unlink(impl_->partial.c_str());
-    return impl_->failure("close", error);
-  }
-  if (::rename(impl_->partial.c_str(), impl_->path.c_str()) != 0) {
-    const int error = errno;
-    ::unlink(impl_->partial.c_str());
-    return impl_->failure("rename", error);
-  }
-  return {};
+  return impl_->file.finish();
 }
 
 }  // namespace bitcpm

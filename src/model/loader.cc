@@ -4,14 +4,64 @@
 
 #include "backend/backend.h"
 #include "base/function_ref.h"
+#include "io/packed_manifest.h"
 #include "model/model.h"
+#include "model/packed_loader.h"
 #include "model/synthetic.h"
 #include "model/synthetic_matrix.h"
 #include "model/weight_reader.h"
+#include "model/weight_source.h"
 #include "tensor/ternary_codec.h"
 
 namespace bitcpm {
 namespace {
+
+// Where the matrices come from: slot `index` of tensor_slots(), without the head's if it is tied.
+using ReadSlot = FunctionRef<Result<QuantizedMatrix>(std::size_t index)>;
+
+// Weights in canonical form, prepared as they are read.
+class CanonicalSource final : public WeightSource {
+ public:
+  CanonicalSource(ReadSlot read_slot, bool head_tied, Backend& backend)
+      : read_slot_(read_slot), head_tied_(head_tied), backend_(backend) {}
+
+  Status tables(ModelWeights& weights) override {
+    BITCPM_ASSIGN(QuantizedMatrix stored, read());
+    if (head_tied_) {
+      BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored, true));
+      if (weights.lm_head != nullptr) return {};
+    }
+    BITCPM_ASSIGN(weights.embed_tokens, backend_.prepare(std::move(stored)));
+    return {};
+  }
+  Result<Buffer> norm() override {
+    BITCPM_ASSIGN(const QuantizedMatrix stored, read());
+    return upload_norm(stored, backend_);
+  }
+  Result<std::unique_ptr<PreparedWeight>> projection() override {
+    BITCPM_ASSIGN(QuantizedMatrix stored, read());
+    return backend_.prepare(std::move(stored));
+  }
+  Status head(ModelWeights& weights) override {
+    if (head_tied_) return {};
+    BITCPM_ASSIGN(QuantizedMatrix stored, read());
+    BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored, false));
+    if (weights.lm_head == nullptr) {
+      BITCPM_ASSIGN(weights.lm_head, backend_.prepare(std::move(stored)));
+    }
+    return {};
+  }
+
+ private:
+  Result<QuantizedMatrix> read() { return read_slot_(next_++); }
+
+  ReadSlot read_slot_;
+  bool head_tied_;
+  Backend& backend_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace
 
 // The vectors of the backend are 16 lanes wide and ternary groups 32 in-features.
 Status check_widths(const ModelConfig& config) {
@@ -42,68 +92,22 @@ Result<Buffer> upload_norm(const QuantizedMatrix& matrix, Backend& backend) {
   return backend.upload(values);
 }
 
-// Where the matrices come from: slot `index` of tensor_slots(), without the head's if it is tied.
-using ReadSlot = FunctionRef<Result<QuantizedMatrix>(std::size_t index)>;
-
-// Reads slots in order and hands each to its place in ModelWeights.
-class Assembler {
- public:
-  Assembler(ReadSlot read_slot, bool head_tied, Backend& backend)
-      : read_slot_(read_slot), head_tied_(head_tied), backend_(backend) {}
-
-  Result<ModelWeights> assemble(std::int32_t layers) {
-    ModelWeights weights;
-    BITCPM_TRY(tables(weights));
-    for (std::int32_t i = 0; i < layers; ++i) {
-      LayerWeights& layer = weights.layers.emplace_back();
-      BITCPM_ASSIGN(layer.input_layernorm, norm());
-      BITCPM_ASSIGN(layer.post_attention_layernorm, norm());
-      for (auto* weight : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj,
-                           &layer.gate_proj, &layer.up_proj, &layer.down_proj}) {
-        BITCPM_ASSIGN(*weight, matrix());
-      }
+Result<ModelWeights> assemble_weights(WeightSource& source, std::int32_t layers) {
+  ModelWeights weights;
+  BITCPM_TRY(source.tables(weights));
+  for (std::int32_t i = 0; i < layers; ++i) {
+    LayerWeights& layer = weights.layers.emplace_back();
+    BITCPM_ASSIGN(layer.input_layernorm, source.norm());
+    BITCPM_ASSIGN(layer.post_attention_layernorm, source.norm());
+    for (auto* weight : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj,
+                         &layer.gate_proj, &layer.up_proj, &layer.down_proj}) {
+      BITCPM_ASSIGN(*weight, source.projection());
     }
-    BITCPM_ASSIGN(weights.norm, norm());
-    if (!head_tied_) BITCPM_TRY(head(weights));
-    return weights;
   }
-
- private:
-  Result<QuantizedMatrix> read() { return read_slot_(next_++); }
-  Result<std::unique_ptr<PreparedWeight>> matrix() {
-    BITCPM_ASSIGN(QuantizedMatrix stored, read());
-    return backend_.prepare(std::move(stored));
-  }
-  // The embedding, and the head if they are one matrix: in whichever form serves both.
-  Status tables(ModelWeights& weights) {
-    BITCPM_ASSIGN(QuantizedMatrix stored, read());
-    if (head_tied_) {
-      BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored, true));
-      if (weights.lm_head != nullptr) return {};
-    }
-    BITCPM_ASSIGN(weights.embed_tokens, backend_.prepare(std::move(stored)));
-    return {};
-  }
-  Status head(ModelWeights& weights) {
-    BITCPM_ASSIGN(QuantizedMatrix stored, read());
-    BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored, false));
-    if (weights.lm_head == nullptr) {
-      BITCPM_ASSIGN(weights.lm_head, backend_.prepare(std::move(stored)));
-    }
-    return {};
-  }
-  Result<Buffer> norm() {
-    BITCPM_ASSIGN(const QuantizedMatrix stored, read());
-    return upload_norm(stored, backend_);
-  }
-
-  ReadSlot read_slot_;
-  bool head_tied_;
-  Backend& backend_;
-  std::size_t next_ = 0;
-};
-
-}  // namespace
+  BITCPM_ASSIGN(weights.norm, source.norm());
+  BITCPM_TRY(source.head(weights));
+  return weights;
+}
 
 void ModelReport::add(const TensorSlot& slot, const std::string& stored_dtype,
                       std::size_t stored_size, const EncodedMatrix& encoded) {
@@ -134,6 +138,7 @@ Result<ModelConfig> read_model_config(ModelFiles& files) {
 
 Result<ModelReport> inspect_weights(ModelFiles& files, const ModelConfig& config, ThreadPool& pool,
                                     const LoadProgress& progress) {
+  if (is_packed(files)) return inspect_packed(files, config, pool, progress);
   BITCPM_ASSIGN(WeightReader reader, WeightReader::open(files, config));
   for (std::size_t i = 0; i < reader.slots().size(); ++i) {
     BITCPM_TRY(reader.read(i, pool, progress));
@@ -144,10 +149,11 @@ Result<ModelReport> inspect_weights(ModelFiles& files, const ModelConfig& config
 Result<LoadedModel> load_model(ModelFiles& files, const ModelConfig& config, Backend& backend,
                                const LoadProgress& progress) {
   BITCPM_TRY(check_widths(config));
+  if (is_packed(files)) return load_packed_model(files, config, backend, progress);
   BITCPM_ASSIGN(WeightReader reader, WeightReader::open(files, config));
   const auto read = [&](std::size_t i) { return reader.read(i, backend.pool(), progress); };
-  BITCPM_ASSIGN(ModelWeights weights,
-                Assembler(read, reader.head_tied(), backend).assemble(config.num_hidden_layers));
+  CanonicalSource source(read, reader.head_tied(), backend);
+  BITCPM_ASSIGN(ModelWeights weights, assemble_weights(source, config.num_hidden_layers));
   LoadedModel loaded;
   loaded.report = reader.take_report();
   loaded.model = std::make_unique<Model>(config, std::move(weights), backend);
@@ -172,8 +178,8 @@ Result<LoadedModel> load_synthetic_model(const SyntheticShape& shape, std::uint6
     if (progress) progress(report.stored_bytes, total, slots[i].name);
     return std::move(made.matrix);
   };
-  BITCPM_ASSIGN(ModelWeights weights,
-                Assembler(read, report.head_tied, backend).assemble(config.num_hidden_layers));
+  CanonicalSource source(read, report.head_tied, backend);
+  BITCPM_ASSIGN(ModelWeights weights, assemble_weights(source, config.num_hidden_layers));
   loaded.model = std::make_unique<Model>(std::move(config), std::move(weights), backend);
   return loaded;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,14 @@ struct TensorReport {
   std::string note;  // a projection that is not ternary says why; "unused", "tied"; else empty
 };
 
+// Of a model that comes from `bitcpm pack`.
+struct PackedOrigin {
+  int version = 0;         // of the format
+  std::string written_by;  // the program, with its version
+  std::string model;       // the checkpoint it was packed from
+  std::size_t bytes = 0;   // the data file's
+};
+
 struct ModelReport {
   std::vector<TensorReport> tensors;  // in the order of the model: embedding, layers, norm, head
   bool head_tied = false;             // the head is the embedding matrix
@@ -42,6 +51,7 @@ struct ModelReport {
   std::size_t stored_bytes = 0;
   std::size_t resident_bytes = 0;
   std::vector<std::string> warnings;  // one line each, for the log
+  std::optional<PackedOrigin> packed;
 
   // Enters one tensor and adds it to the totals.
   void add(const TensorSlot& slot, const std::string& stored_dtype, std::size_t stored_size,
@@ -56,7 +66,8 @@ using LoadProgress =
 // Errors: those of parse_model_config, the message starting with the file's name.
 Result<ModelConfig> read_model_config(ModelFiles& files);
 
-// What load_model would keep, tensor by tensor, without keeping it.
+// What load_model would keep, tensor by tensor, without keeping it. A packed model is read and
+// checked to the last byte.
 Result<ModelReport> inspect_weights(ModelFiles& files, const ModelConfig& config, ThreadPool& pool,
                                     const LoadProgress& progress);
 
@@ -65,8 +76,12 @@ struct LoadedModel {
   ModelReport report;
 };
 
+// Whether the backend's operations can run such a model. Errors: kUnsupported.
+Status check_widths(const ModelConfig& config);
+
 // Reads, discovers, packs and hands every weight to the backend; the pages of the source files are
-// released as it goes, so that the peak is about the packed size. `backend` must outlive the model.
+// released as it goes, so that the peak is about the packed size. A packed model (is_packed()) is
+// read as packed_loader.h says, to the same bits. `backend` must outlive the model.
 // Errors: a missing tensor, a wrong shape, a file that does not parse: named.
 Result<LoadedModel> load_model(ModelFiles& files, const ModelConfig& config, Backend& backend,
                                const LoadProgress& progress);

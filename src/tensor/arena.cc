@@ -13,6 +13,7 @@ constexpr std::size_t kAlignment = 64;
 
 Buffer Arena::take(std::size_t size) {
   if (size == 0) return {};
+  if (chunk_ != nullptr && chunk_.use_count() == 1) chunk_.reset();  // all of it came back
   const std::size_t rounded = (size + kAlignment - 1) & ~(kAlignment - 1);
   if (chunk_ == nullptr || chunk_->size() - used_ < rounded) {
     auto chunk = std::make_shared<Buffer>(Buffer::allocate(std::max(kChunk, rounded)));

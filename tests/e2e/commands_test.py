@@ -11,7 +11,7 @@ import unittest
 
 import harness
 
-COMMANDS = ("serve", "complete", "chat", "inspect", "synth", "bench", "version")
+COMMANDS = ("serve", "complete", "chat", "inspect", "pack", "synth", "bench", "version")
 
 
 class Commands(unittest.TestCase):
@@ -50,6 +50,7 @@ class Commands(unittest.TestCase):
             (("chat", "--max-model-len", "1"), "max-model-len"),
             (("serve", "--max-num-batched-tokens", "4", "--max-num-seqs", "8"), "max-num-seqs 8"),
             (("synth",), ""),
+            (("pack", "x"), "OUT"),
             (("bench",), "subcommand"),
             (("bench", "frobnicate"), "frobnicate"),
             (("bench", "decode", "--batch", "1,many"), "many"),

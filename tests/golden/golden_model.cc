@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <numeric>
+#include <utility>
 
 #include "backend/cpu/cpu_backend.h"
 #include "golden_data.h"
@@ -13,7 +14,15 @@ namespace bitcpm::golden {
 
 GoldenModel::GoldenModel(const std::string& isa, int threads, Numerics numerics) {
   backend_ = make_cpu_backend({.threads = threads, .isa = isa, .numerics = numerics}).value();
-  ModelFiles files = embedded_model_files();
+  load(embedded_model_files());
+}
+
+GoldenModel::GoldenModel(ModelFiles files, const std::string& isa, Numerics numerics) {
+  backend_ = make_cpu_backend({.threads = 2, .isa = isa, .numerics = numerics}).value();
+  load(std::move(files));
+}
+
+void GoldenModel::load(ModelFiles files) {
   const ModelConfig config = read_model_config(files).value();
   model_ = load_model(files, config, *backend_, {}).value().model;
 }

@@ -8,6 +8,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/cpu_backend.h"
 #include "engine/engine.h"
+#include "io/model_files.h"
 #include "model/model.h"
 
 namespace bitcpm::golden {
@@ -17,6 +18,8 @@ class GoldenModel {
  public:
   explicit GoldenModel(const std::string& isa, int threads = 2,
                        Numerics numerics = Numerics::kExact);
+  // Any other model.
+  GoldenModel(ModelFiles files, const std::string& isa, Numerics numerics);
 
   const Model& model() const { return *model_; }
 
@@ -28,6 +31,7 @@ class GoldenModel {
   std::vector<std::vector<float>> hidden_states(std::span<const TokenId> ids) const;
 
  private:
+  void load(ModelFiles files);
   template <class PerChunk>
   void run(std::span<const TokenId> ids, int chunk, const HiddenObserver* observer,
            const PerChunk& per_chunk) const;

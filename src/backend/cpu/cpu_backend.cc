@@ -9,6 +9,7 @@
 #include "backend/cpu/cpu_limits.h"
 #include "backend/cpu/cpu_linear.h"
 #include "backend/cpu/cpu_linear_input.h"
+#include "backend/cpu/cpu_weight_images.h"
 #include "backend/cpu/field_weight.h"
 #include "backend/cpu/head_screen.h"
 #include "backend/cpu/head_weight.h"
@@ -50,6 +51,7 @@ class CpuBackend final : public Backend {
   Result<DeviceLimits> measure_limits() override {
     return measure_cpu_limits(table_, pool_.threads());
   }
+  WeightImages& weight_images() override { return images_; }
 
   Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) override {
     if (fast_ && matrix.form == WeightForm::kTernary) {
@@ -214,6 +216,7 @@ class CpuBackend final : public Backend {
   Arena arena_;  // of all weights
   HeadScreen screen_;
   bool fast_;
+  CpuWeightImages images_{fast_, arena_, pool_};
 };
 
 }  // namespace

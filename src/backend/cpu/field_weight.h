@@ -2,6 +2,9 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
 
 #include "backend/cpu/cpu_weight.h"
 #include "tensor/arena.h"
@@ -12,9 +15,20 @@ namespace bitcpm {
 // numerics.
 class FieldWeight final : public CpuWeight {
  public:
+  // What files call the layout (docs/formats/packed.md): a change of bytes is a new name.
+  static constexpr std::string_view kTernaryLayout = "ternary-fields";
+
   // The ternary codes and scales, lossless. Errors: kExhausted (no memory).
   static Result<std::unique_ptr<PreparedWeight>> pack(const QuantizedMatrix& matrix, Arena& arena,
                                                       ThreadPool& pool);
+
+  // WeightImages, for this layout.
+  static std::vector<SectionSize> sections_of(const ImageInfo& info);
+  static std::unique_ptr<PreparedWeight> adopt(const ImageInfo& info, std::vector<Buffer> sections);
+  static Result<QuantizedMatrix> restore_ternary(const ImageInfo& info,
+                                                 std::span<const Buffer> sections,
+                                                 ThreadPool& pool);
+  WeightImage image() const override;
 
   std::int64_t rows() const override { return rows_; }
   std::int64_t cols() const override { return cols_; }

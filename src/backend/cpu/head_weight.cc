@@ -15,7 +15,6 @@ namespace {
 using kernels::kFieldRows;
 using kernels::kInt8WeightZero;
 
-constexpr std::int64_t kGroup = 64;
 constexpr std::size_t kLanes = kFieldRows / kernels::kFields;
 
 // The smallest bf16 that is no smaller than a positive `value`.
@@ -38,21 +37,27 @@ Place place_of(std::size_t row, std::size_t k, std::size_t cols) {
 
 }  // namespace
 
+HeadWeight::Sizes HeadWeight::sizes_of(std::int64_t rows, std::int64_t cols) {
+  const auto r = static_cast<std::size_t>(rows);
+  const auto k = static_cast<std::size_t>(cols);
+  const std::size_t padded = (r + kFieldRows - 1) / kFieldRows * kFieldRows;
+  return {.plane = padded * k / 2,
+          .per_group = padded * (k / static_cast<std::size_t>(group_of(cols))) * 2,
+          .fine = r * k / 2};
+}
+
 Status HeadWeight::allocate(const QuantizedMatrix& matrix, bool embeds, Arena& arena) {
   rows_ = matrix.rows;
   cols_ = matrix.cols;
-  group_ = cols_ % kGroup == 0 ? kGroup : 32;
-  const std::size_t padded = panels() * kFieldRows;
-  const auto cols = static_cast<std::size_t>(cols_);
-  const std::size_t plane = padded * cols / 2;
-  const std::size_t per_group = padded * (cols / static_cast<std::size_t>(group_)) * 2;
-  const std::size_t fine = embeds ? static_cast<std::size_t>(rows_) * cols / 2 : 0;
+  group_ = group_of(cols_);
+  const Sizes sizes = sizes_of(rows_, cols_);
   const auto take = [&](std::size_t size, Buffer& buffer) {
     buffer = arena.take(size);
     return buffer.size() == size;
   };
-  if (!take(per_group, norms_) || !take(per_group, scales_) || !take(plane, high_) ||
-      !take(plane, low_) || !take(fine, fine_)) {
+  if (!take(sizes.per_group, norms_) || !take(sizes.per_group, scales_) ||
+      !take(sizes.plane, high_) || !take(sizes.plane, low_) ||
+      !take(embeds ? sizes.fine : 0, fine_)) {
     return Error{Errc::kExhausted, "no memory for a head of " + std::to_string(rows_) + " x " +
                                        std::to_string(cols_)};
   }

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "backend/cpu/cpu_weight.h"
 #include "tensor/arena.h"
@@ -21,6 +23,16 @@ class HeadWeight final : public CpuWeight {
   static Result<std::unique_ptr<PreparedWeight>> quantize(const QuantizedMatrix& matrix,
                                                           bool embeds, Arena& arena,
                                                           ThreadPool& pool);
+
+  // What files call the layout, without and with what embeddings need (docs/formats/packed.md): a
+  // change of bytes is a new name.
+  static constexpr std::string_view kLayout = "head-nibbles";
+  static constexpr std::string_view kTiedLayout = "head-nibbles-tied";
+
+  // WeightImages, for these two layouts.
+  static std::vector<SectionSize> sections_of(const ImageInfo& info);
+  static std::unique_ptr<PreparedWeight> adopt(const ImageInfo& info, std::vector<Buffer> sections);
+  WeightImage image() const override;
 
   std::int64_t rows() const override { return rows_; }
   std::int64_t cols() const override { return cols_; }
@@ -47,6 +59,12 @@ class HeadWeight final : public CpuWeight {
   std::int64_t group() const { return group_; }
 
  private:
+  struct Sizes {
+    std::size_t plane, per_group, fine;
+  };
+  static std::int64_t group_of(std::int64_t cols) { return cols % 64 == 0 ? 64 : 32; }
+  static Sizes sizes_of(std::int64_t rows, std::int64_t cols);
+
   HeadWeight() = default;
   Status allocate(const QuantizedMatrix& matrix, bool embeds, Arena& arena);
   void quantize_row(std::int64_t row, const float* values);
