@@ -11,7 +11,7 @@ std::string_view numerics_name(Numerics numerics) {
 std::string describe_numerics(Numerics numerics) {
   if (numerics == Numerics::kExact) return "exact: lossless weights, f32 activations";
   return fmt::format(
-      "fast: lossless weights, int8 activations, 8-bit head; KL {:.1e} and perplexity {:+.2f} % "
+      "fast: lossless weights, int8 activations, 8-bit head; KL {:.2e} and perplexity {:+.2f} % "
       "from exact on the built-in model",
       kFastDrift.kl, 100 * kFastDrift.ppl_change);
 }
