@@ -38,10 +38,9 @@ QuantizedMatrix canonical_matrix(const PackedTensor& tensor, std::vector<Buffer>
 }
 
 WeightImage canonical_image(const QuantizedMatrix& matrix) {
-  const auto bytes = [](const Buffer& buffer) { return std::span(buffer.data(), buffer.size()); };
   WeightImage image{{std::string(kCanonicalLayout), matrix.rows, matrix.cols, matrix.group},
-                    {{"codes", bytes(matrix.codes)}}};
-  if (matrix.scales.size() > 0) image.sections.push_back({"scales", bytes(matrix.scales)});
+                    {{"codes", matrix.codes.bytes()}}};
+  if (matrix.scales.size() > 0) image.sections.push_back({"scales", matrix.scales.bytes()});
   return image;
 }
 

@@ -3,65 +3,15 @@
 #include <utility>
 
 #include "backend/backend.h"
-#include "base/function_ref.h"
 #include "io/packed_manifest.h"
+#include "model/assemble.h"
 #include "model/model.h"
 #include "model/packed_loader.h"
 #include "model/synthetic.h"
 #include "model/synthetic_matrix.h"
 #include "model/weight_reader.h"
-#include "model/weight_source.h"
-#include "tensor/ternary_codec.h"
 
 namespace bitcpm {
-namespace {
-
-// Where the matrices come from: slot `index` of tensor_slots(), without the head's if it is tied.
-using ReadSlot = FunctionRef<Result<QuantizedMatrix>(std::size_t index)>;
-
-// Weights in canonical form, prepared as they are read.
-class CanonicalSource final : public WeightSource {
- public:
-  CanonicalSource(ReadSlot read_slot, bool head_tied, Backend& backend)
-      : read_slot_(read_slot), head_tied_(head_tied), backend_(backend) {}
-
-  Status tables(ModelWeights& weights) override {
-    BITCPM_ASSIGN(QuantizedMatrix stored, read());
-    if (head_tied_) {
-      BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored, true));
-      if (weights.lm_head != nullptr) return {};
-    }
-    BITCPM_ASSIGN(weights.embed_tokens, backend_.prepare(std::move(stored)));
-    return {};
-  }
-  Result<Buffer> norm() override {
-    BITCPM_ASSIGN(const QuantizedMatrix stored, read());
-    return upload_norm(stored, backend_);
-  }
-  Result<std::unique_ptr<PreparedWeight>> projection() override {
-    BITCPM_ASSIGN(QuantizedMatrix stored, read());
-    return backend_.prepare(std::move(stored));
-  }
-  Status head(ModelWeights& weights) override {
-    if (head_tied_) return {};
-    BITCPM_ASSIGN(QuantizedMatrix stored, read());
-    BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(stored, false));
-    if (weights.lm_head == nullptr) {
-      BITCPM_ASSIGN(weights.lm_head, backend_.prepare(std::move(stored)));
-    }
-    return {};
-  }
-
- private:
-  Result<QuantizedMatrix> read() { return read_slot_(next_++); }
-
-  ReadSlot read_slot_;
-  bool head_tied_;
-  Backend& backend_;
-  std::size_t next_ = 0;
-};
-
-}  // namespace
 
 // The vectors of the backend are 16 lanes wide and ternary groups 32 in-features.
 Status check_widths(const ModelConfig& config) {
@@ -86,45 +36,27 @@ Status check_widths(const ModelConfig& config) {
   return {};
 }
 
-Result<Buffer> upload_norm(const QuantizedMatrix& matrix, Backend& backend) {
-  std::vector<float> values(static_cast<std::size_t>(matrix.cols));
-  decode_row(matrix, 0, values);
-  return backend.upload(values);
-}
-
-Result<ModelWeights> assemble_weights(WeightSource& source, std::int32_t layers) {
-  ModelWeights weights;
-  BITCPM_TRY(source.tables(weights));
-  for (std::int32_t i = 0; i < layers; ++i) {
-    LayerWeights& layer = weights.layers.emplace_back();
-    BITCPM_ASSIGN(layer.input_layernorm, source.norm());
-    BITCPM_ASSIGN(layer.post_attention_layernorm, source.norm());
-    for (auto* weight : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj,
-                         &layer.gate_proj, &layer.up_proj, &layer.down_proj}) {
-      BITCPM_ASSIGN(*weight, source.projection());
-    }
-  }
-  BITCPM_ASSIGN(weights.norm, source.norm());
-  BITCPM_TRY(source.head(weights));
-  return weights;
-}
-
-void ModelReport::add(const TensorSlot& slot, const std::string& stored_dtype,
-                      std::size_t stored_size, const EncodedMatrix& encoded) {
-  const QuantizedMatrix& matrix = encoded.matrix;
-  tensors.push_back({.name = slot.name,
-                     .stored_dtype = stored_dtype,
-                     .shape = slot.shape(),
-                     .form = matrix.form,
-                     .group = matrix.group,
-                     .stored_bytes = stored_size,
-                     .resident_bytes = matrix.bytes(),
-                     .note = encoded.not_ternary_because});
-  const std::int64_t values = slot.rows * slot.cols;
+void ModelReport::add(TensorReport tensor) {
+  std::int64_t values = 1;
+  for (const std::int64_t extent : tensor.shape) values *= extent;
   parameters += values;
-  ternary_parameters += matrix.form == WeightForm::kTernary ? values : 0;
-  stored_bytes += stored_size;
-  resident_bytes += matrix.bytes();
+  ternary_parameters += tensor.form == WeightForm::kTernary ? values : 0;
+  stored_bytes += tensor.stored_bytes;
+  resident_bytes += tensor.resident_bytes;
+  tensors.push_back(std::move(tensor));
+}
+
+TensorReport report_tensor(const TensorSlot& slot, const std::string& stored_dtype,
+                           std::size_t stored_bytes, const EncodedMatrix& encoded) {
+  const QuantizedMatrix& matrix = encoded.matrix;
+  return {.name = slot.name,
+          .stored_dtype = stored_dtype,
+          .shape = slot.shape(),
+          .form = matrix.form,
+          .group = matrix.group,
+          .stored_bytes = stored_bytes,
+          .resident_bytes = matrix.bytes(),
+          .note = encoded.not_ternary_because};
 }
 
 Result<ModelConfig> read_model_config(ModelFiles& files) {
@@ -151,9 +83,13 @@ Result<LoadedModel> load_model(ModelFiles& files, const ModelConfig& config, Bac
   BITCPM_TRY(check_widths(config));
   if (is_packed(files)) return load_packed_model(files, config, backend, progress);
   BITCPM_ASSIGN(WeightReader reader, WeightReader::open(files, config));
-  const auto read = [&](std::size_t i) { return reader.read(i, backend.pool(), progress); };
-  CanonicalSource source(read, reader.head_tied(), backend);
-  BITCPM_ASSIGN(ModelWeights weights, assemble_weights(source, config.num_hidden_layers));
+  std::size_t index = 0;
+  const auto next = [&]() -> Result<SourceWeight> {
+    BITCPM_ASSIGN(QuantizedMatrix matrix, reader.read(index++, backend.pool(), progress));
+    return SourceWeight{nullptr, std::move(matrix)};
+  };
+  BITCPM_ASSIGN(ModelWeights weights,
+                assemble_weights(next, reader.head_tied(), config.num_hidden_layers, backend));
   LoadedModel loaded;
   loaded.report = reader.take_report();
   loaded.model = std::make_unique<Model>(config, std::move(weights), backend);
@@ -172,14 +108,15 @@ Result<LoadedModel> load_synthetic_model(const SyntheticShape& shape, std::uint6
   report.head_tied = shape.tie_word_embeddings;
   std::size_t total = 0;
   for (const TensorSlot& slot : slots) total += slot.bf16_bytes();
-  const auto read = [&](std::size_t i) -> Result<QuantizedMatrix> {
-    BITCPM_ASSIGN(EncodedMatrix made, make_synthetic_matrix(slots[i], seed, group, backend.pool()));
-    report.add(slots[i], "BF16", slots[i].bf16_bytes(), made);
-    if (progress) progress(report.stored_bytes, total, slots[i].name);
-    return std::move(made.matrix);
+  const auto next = [&]() -> Result<SourceWeight> {
+    const TensorSlot& slot = slots[report.tensors.size()];
+    BITCPM_ASSIGN(EncodedMatrix made, make_synthetic_matrix(slot, seed, group, backend.pool()));
+    report.add(report_tensor(slot, "BF16", slot.bf16_bytes(), made));
+    if (progress) progress(report.stored_bytes, total, slot.name);
+    return SourceWeight{nullptr, std::move(made.matrix)};
   };
-  CanonicalSource source(read, report.head_tied, backend);
-  BITCPM_ASSIGN(ModelWeights weights, assemble_weights(source, config.num_hidden_layers));
+  BITCPM_ASSIGN(ModelWeights weights,
+                assemble_weights(next, report.head_tied, config.num_hidden_layers, backend));
   loaded.model = std::make_unique<Model>(std::move(config), std::move(weights), backend);
   return loaded;
 }

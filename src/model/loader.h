@@ -54,9 +54,12 @@ struct ModelReport {
   std::optional<PackedOrigin> packed;
 
   // Enters one tensor and adds it to the totals.
-  void add(const TensorSlot& slot, const std::string& stored_dtype, std::size_t stored_size,
-           const EncodedMatrix& encoded);
+  void add(TensorReport tensor);
 };
+
+// What a report says of a tensor that was read and encoded.
+TensorReport report_tensor(const TensorSlot& slot, const std::string& stored_dtype,
+                           std::size_t stored_bytes, const EncodedMatrix& encoded);
 
 // Called between tensors, from the loading thread.
 using LoadProgress =

@@ -11,10 +11,10 @@
 #include "base/quote.h"
 #include "io/packed_data.h"
 #include "io/packed_manifest.h"
+#include "model/assemble.h"
 #include "model/canonical_image.h"
 #include "model/model.h"
 #include "model/tensor_slots.h"
-#include "model/weight_source.h"
 
 namespace bitcpm {
 namespace {
@@ -65,21 +65,16 @@ ModelReport report_of(const PackedManifest& manifest,
   report.packed = PackedOrigin{kPackedVersion, manifest.written_by, manifest.model,
                                static_cast<std::size_t>(manifest.data_bytes)};
   for (const PackedTensor* tensor : tensors) {
-    const std::int64_t parameters = shape_of(*tensor).rows * shape_of(*tensor).cols;
     std::size_t resident = 0;
     for (const SectionSize& section : canonical_sections(*tensor)) resident += section.bytes;
-    report.tensors.push_back({.name = tensor->name,
-                              .stored_dtype = tensor->stored_dtype,
-                              .shape = tensor->shape,
-                              .form = tensor->form,
-                              .group = tensor->group,
-                              .stored_bytes = static_cast<std::size_t>(tensor->stored_bytes),
-                              .resident_bytes = resident,
-                              .note = tensor->note});
-    report.parameters += parameters;
-    report.ternary_parameters += tensor->form == WeightForm::kTernary ? parameters : 0;
-    report.stored_bytes += static_cast<std::size_t>(tensor->stored_bytes);
-    report.resident_bytes += resident;
+    report.add({.name = tensor->name,
+                .stored_dtype = tensor->stored_dtype,
+                .shape = tensor->shape,
+                .form = tensor->form,
+                .group = tensor->group,
+                .stored_bytes = static_cast<std::size_t>(tensor->stored_bytes),
+                .resident_bytes = resident,
+                .note = tensor->note});
   }
   return report;
 }
@@ -92,7 +87,7 @@ struct Loading {
   std::vector<Buffer> sections;
 };
 
-class PackedSource final : public WeightSource {
+class PackedSource {
  public:
   PackedSource(const PackedData& data, std::vector<const PackedTensor*> tensors, bool head_tied,
                Backend& backend, const LoadProgress& progress)
@@ -132,47 +127,18 @@ class PackedSource final : public WeightSource {
     return read(all);
   }
 
-  Status tables(ModelWeights& weights) override {
-    const PackedTensor& tensor = next();
-    if (head_tied_) weights.lm_head = adopted(tensor);
-    if (weights.lm_head != nullptr) return {};  // it embeds as well
-    BITCPM_ASSIGN(QuantizedMatrix matrix, read_matrix(tensor));
-    if (head_tied_) {
-      BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(matrix, true));
-      if (weights.lm_head != nullptr) return {};
+  // The next tensor: as read_images() left it, or as the checkpoint had it.
+  Result<SourceWeight> next() {
+    const PackedTensor& tensor = *tensors_[next_++];
+    SourceWeight source;
+    source.ready = adopted(tensor);
+    if (source.ready == nullptr) {
+      BITCPM_ASSIGN(source.matrix, read_matrix(tensor));
     }
-    BITCPM_ASSIGN(weights.embed_tokens, backend_.prepare(std::move(matrix)));
-    return {};
-  }
-
-  Result<Buffer> norm() override {
-    BITCPM_ASSIGN(const QuantizedMatrix matrix, read_matrix(next()));
-    return upload_norm(matrix, backend_);
-  }
-
-  Result<std::unique_ptr<PreparedWeight>> projection() override {
-    const PackedTensor& tensor = next();
-    if (auto weight = adopted(tensor)) return weight;
-    BITCPM_ASSIGN(QuantizedMatrix matrix, read_matrix(tensor));
-    return backend_.prepare(std::move(matrix));
-  }
-
-  Status head(ModelWeights& weights) override {
-    if (head_tied_) return {};
-    const PackedTensor& tensor = next();
-    weights.lm_head = adopted(tensor);
-    if (weights.lm_head != nullptr) return {};
-    BITCPM_ASSIGN(QuantizedMatrix matrix, read_matrix(tensor));
-    BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(matrix, false));
-    if (weights.lm_head == nullptr) {
-      BITCPM_ASSIGN(weights.lm_head, backend_.prepare(std::move(matrix)));
-    }
-    return {};
+    return source;
   }
 
  private:
-  const PackedTensor& next() { return *tensors_[next_++]; }
-
   const PackedImage* find(const PackedTensor& tensor, ImageUse use) const {
     const auto serves = [&](const PackedImage& image) {
       return images_.serves(info_of(tensor, image), use);
@@ -214,9 +180,8 @@ class PackedSource final : public WeightSource {
     std::vector<SectionRead> reads;
     for (Loading* loading : loadings) {
       for (std::size_t i = 0; i < loading->sections.size(); ++i) {
-        Buffer& buffer = loading->sections[i];
-        reads.push_back({loading->tensor, &loading->image->sections[i],
-                         std::span(buffer.data(), buffer.size())});
+        reads.push_back(
+            {loading->tensor, &loading->image->sections[i], loading->sections[i].bytes()});
       }
     }
     return data_.read(reads, backend_.pool(), [&](std::uint64_t bytes, std::string_view tensor) {
@@ -275,7 +240,9 @@ Result<LoadedModel> load_packed_model(ModelFiles& files, const ModelConfig& conf
   BITCPM_ASSIGN(const PackedData data, PackedData::open(files, manifest));
   PackedSource source(data, tensors, manifest.head_tied, backend, progress);
   BITCPM_TRY(source.read_images());
-  BITCPM_ASSIGN(ModelWeights weights, assemble_weights(source, config.num_hidden_layers));
+  const auto next = [&] { return source.next(); };
+  BITCPM_ASSIGN(ModelWeights weights,
+                assemble_weights(next, manifest.head_tied, config.num_hidden_layers, backend));
   LoadedModel loaded;
   loaded.report = report_of(manifest, tensors);
   loaded.model = std::make_unique<Model>(config, std::move(weights), backend);

@@ -115,7 +115,7 @@ Result<QuantizedMatrix> WeightReader::read(std::size_t index, ThreadPool& pool,
   } else {
     BITCPM_ASSIGN(encoded.matrix, encode_dense(stored, pool));
   }
-  report_.add(slot, tensor.dtype_name, tensor.bytes.size(), encoded);
+  report_.add(report_tensor(slot, tensor.dtype_name, tensor.bytes.size(), encoded));
   files_->release_pages(tensor.bytes);
   bytes_done_ += tensor.bytes.size();
   if (progress) progress(bytes_done_, bytes_total_, slot.name);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 
 namespace bitcpm {
 
@@ -23,6 +24,8 @@ class Buffer {
   std::size_t size() const { return size_; }
   std::byte* data() { return data_; }
   const std::byte* data() const { return data_; }
+  std::span<std::byte> bytes() { return {data_, size_}; }
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
 
   template <class T>
   T* as() {

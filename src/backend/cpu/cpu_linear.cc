@@ -39,19 +39,17 @@ void multiply(const kernels::KernelTable& table, ThreadPool& pool, const CpuLine
               std::span<const LinearTarget> targets) {
   std::size_t panels = 0;
   for (const LinearTarget& target : targets) panels += cpu_weight(target).panels();
-  pool.parallel_for(panels, claim_size(panels, targets.front().out.rows, pool),
-                    [&](std::size_t begin, std::size_t end) {
-                      std::size_t base =
-                          0;  // of the current weight, in the numbering over all of them
-                      for (const LinearTarget& target : targets) {
-                        const CpuWeight& weight = cpu_weight(target);
-                        const std::size_t first = std::max(begin, base);
-                        const std::size_t last = std::min(end, base + weight.panels());
-                        if (first < last)
-                          weight.multiply(table, first - base, last - base, x, 0, target.out);
-                        base += weight.panels();
-                      }
-                    });
+  const auto multiply_range = [&](std::size_t begin, std::size_t end) {
+    std::size_t base = 0;  // of the current weight, in the numbering over all of them
+    for (const LinearTarget& target : targets) {
+      const CpuWeight& weight = cpu_weight(target);
+      const std::size_t first = std::max(begin, base);
+      const std::size_t last = std::min(end, base + weight.panels());
+      if (first < last) weight.multiply(table, first - base, last - base, x, 0, target.out);
+      base += weight.panels();
+    }
+  };
+  pool.parallel_for(panels, claim_size(panels, targets.front().out.rows, pool), multiply_range);
 }
 
 void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const CpuLinearInput& x,

@@ -32,6 +32,11 @@ std::vector<SectionSize> CpuWeightImages::sections(const ImageInfo& info) const 
 
 std::unique_ptr<PreparedWeight> CpuWeightImages::adopt(const ImageInfo& info,
                                                        std::vector<Buffer> sections) {
+  const std::vector<SectionSize> sizes = this->sections(info);
+  BITCPM_CHECK(!sizes.empty() && sections.size() == sizes.size());
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    BITCPM_CHECK(sections[i].size() >= sizes[i].bytes);
+  }
   return is_head(info) ? HeadWeight::adopt(info, std::move(sections))
                        : FieldWeight::adopt(info, std::move(sections));
 }

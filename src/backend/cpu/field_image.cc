@@ -4,25 +4,19 @@
 #include <string>
 #include <utility>
 
+#include "backend/cpu/field_layout.h"
 #include "backend/cpu/field_weight.h"
 
 namespace bitcpm {
 namespace {
 
 using kernels::kFieldRows;
-using kernels::kFields;
-
-constexpr std::size_t kLanes = kFieldRows / kFields;
-
-std::size_t panels_of(std::int64_t rows) {
-  return (static_cast<std::size_t>(rows) + kFieldRows - 1) / kFieldRows;
-}
 
 // Codes of row 64 panel + r from the lines of its panel: of each line, four bytes hold the row's
 // four in-features, and in each of them the field's two bits.
 void unpack_row(const std::uint8_t* lines, std::size_t r, std::size_t width, std::uint8_t* codes) {
-  const std::uint8_t* in = lines + 4 * (r % kLanes);
-  const std::size_t shift = 2 * (r / kLanes);
+  const std::uint8_t* in = lines + 4 * (r % kFieldLanes);
+  const std::size_t shift = 2 * (r / kFieldLanes);
   for (std::size_t i = 0; i < width; ++i, in += kFieldRows) {
     std::uint32_t byte = 0;
     for (std::size_t j = 0; j < 4; ++j) byte |= ((in[j] >> shift) & 3u) << 2 * j;
@@ -38,7 +32,7 @@ std::vector<SectionSize> FieldWeight::sections_of(const ImageInfo& info) {
       info.cols % info.group != 0) {
     return {};
   }
-  const std::size_t padded = panels_of(info.rows) * kFieldRows;
+  const std::size_t padded = field_panels(info.rows) * kFieldRows;
   const auto cols = static_cast<std::size_t>(info.cols);
   return {{"lines", padded * cols / 4},
           {"scales", padded * (cols / static_cast<std::size_t>(info.group)) * 2}};
@@ -46,11 +40,6 @@ std::vector<SectionSize> FieldWeight::sections_of(const ImageInfo& info) {
 
 std::unique_ptr<PreparedWeight> FieldWeight::adopt(const ImageInfo& info,
                                                    std::vector<Buffer> sections) {
-  const std::vector<SectionSize> sizes = sections_of(info);
-  BITCPM_CHECK(!sizes.empty() && sections.size() == sizes.size());
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    BITCPM_CHECK(sections[i].size() >= sizes[i].bytes);
-  }
   std::unique_ptr<FieldWeight> weight(new FieldWeight);
   weight->rows_ = info.rows;
   weight->cols_ = info.cols;
@@ -61,9 +50,8 @@ std::unique_ptr<PreparedWeight> FieldWeight::adopt(const ImageInfo& info,
 }
 
 WeightImage FieldWeight::image() const {
-  const auto bytes = [](const Buffer& buffer) { return std::span(buffer.data(), buffer.size()); };
   return {{std::string(kTernaryLayout), rows_, cols_, group_},
-          {{"lines", bytes(lines_)}, {"scales", bytes(scales_)}}};
+          {{"lines", lines_.bytes()}, {"scales", scales_.bytes()}}};
 }
 
 Result<QuantizedMatrix> FieldWeight::restore_ternary(const ImageInfo& info,
@@ -87,7 +75,7 @@ Result<QuantizedMatrix> FieldWeight::restore_ternary(const ImageInfo& info,
   const auto* in = sections[1].as<std::uint16_t>();
   auto* codes = matrix.codes.as<std::uint8_t>();
   auto* scales = matrix.scales.as<std::uint16_t>();
-  pool.parallel_for(panels_of(info.rows), 1, [&](std::size_t panel, std::size_t) {
+  pool.parallel_for(field_panels(info.rows), 1, [&](std::size_t panel, std::size_t) {
     for (std::size_t r = 0; r < kFieldRows && panel * kFieldRows + r < rows; ++r) {
       const std::size_t row = panel * kFieldRows + r;
       unpack_row(lines + panel * width * kFieldRows, r, width, codes + row * width);

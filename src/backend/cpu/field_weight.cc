@@ -4,18 +4,15 @@
 #include <string>
 #include <utility>
 
+#include "backend/cpu/field_layout.h"
+
 namespace bitcpm {
 namespace {
 
 using kernels::kFieldRows;
 using kernels::kFields;
 
-constexpr std::size_t kLanes = kFieldRows / kFields;
 constexpr std::uint8_t kZeroCodes = 0x55;  // four times code 1, weight 0
-
-std::size_t panels_of(std::int64_t rows) {
-  return (static_cast<std::size_t>(rows) + kFieldRows - 1) / kFieldRows;
-}
 
 // A 4 x 4 matrix of 2-bit elements, row f in byte f, transposed.
 std::uint32_t transpose_crumbs(std::uint32_t m) {
@@ -28,10 +25,10 @@ std::uint32_t transpose_crumbs(std::uint32_t m) {
 // Lines of one panel from row-major codes, [cols / 4] bytes a row.
 void pack_panel(const std::uint8_t* codes, std::size_t rows, std::size_t panel, std::size_t width,
                 std::uint8_t* out) {
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+  for (std::size_t lane = 0; lane < kFieldLanes; ++lane) {
     const std::uint8_t* row[kFields];
     for (std::size_t f = 0; f < kFields; ++f) {
-      const std::size_t r = panel * kFieldRows + f * kLanes + lane;
+      const std::size_t r = panel * kFieldRows + f * kFieldLanes + lane;
       row[f] = r < rows ? codes + r * width : nullptr;
     }
     for (std::size_t i = 0; i < width; ++i) {
@@ -55,7 +52,7 @@ Result<std::unique_ptr<PreparedWeight>> FieldWeight::pack(const QuantizedMatrix&
   weight->rows_ = matrix.rows;
   weight->cols_ = matrix.cols;
   weight->group_ = matrix.group;
-  const std::size_t padded = panels_of(matrix.rows) * kFieldRows;
+  const std::size_t padded = field_panels(matrix.rows) * kFieldRows;
   const auto rows = static_cast<std::size_t>(matrix.rows);
   const auto cols = static_cast<std::size_t>(matrix.cols);
   const std::size_t groups = cols / static_cast<std::size_t>(matrix.group);
@@ -81,7 +78,7 @@ Result<std::unique_ptr<PreparedWeight>> FieldWeight::pack(const QuantizedMatrix&
   return std::unique_ptr<PreparedWeight>(std::move(weight));
 }
 
-std::size_t FieldWeight::panels() const { return panels_of(rows_); }
+std::size_t FieldWeight::panels() const { return field_panels(rows_); }
 
 void FieldWeight::multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
                            const CpuLinearInput& x, std::int64_t token, TensorView out) const {

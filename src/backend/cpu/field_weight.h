@@ -22,7 +22,7 @@ class FieldWeight final : public CpuWeight {
   static Result<std::unique_ptr<PreparedWeight>> pack(const QuantizedMatrix& matrix, Arena& arena,
                                                       ThreadPool& pool);
 
-  // WeightImages, for this layout.
+  // WeightImages, for this layout; it has checked the sections that adopt() gets.
   static std::vector<SectionSize> sections_of(const ImageInfo& info);
   static std::unique_ptr<PreparedWeight> adopt(const ImageInfo& info, std::vector<Buffer> sections);
   static Result<QuantizedMatrix> restore_ternary(const ImageInfo& info,

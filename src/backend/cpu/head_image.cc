@@ -24,11 +24,6 @@ std::vector<SectionSize> HeadWeight::sections_of(const ImageInfo& info) {
 
 std::unique_ptr<PreparedWeight> HeadWeight::adopt(const ImageInfo& info,
                                                   std::vector<Buffer> sections) {
-  const std::vector<SectionSize> sizes = sections_of(info);
-  BITCPM_CHECK(!sizes.empty() && sections.size() == sizes.size());
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    BITCPM_CHECK(sections[i].size() >= sizes[i].bytes);
-  }
   std::unique_ptr<HeadWeight> weight(new HeadWeight);
   weight->rows_ = info.rows;
   weight->cols_ = info.cols;
@@ -42,14 +37,13 @@ std::unique_ptr<PreparedWeight> HeadWeight::adopt(const ImageInfo& info,
 }
 
 WeightImage HeadWeight::image() const {
-  const auto bytes = [](const Buffer& buffer) { return std::span(buffer.data(), buffer.size()); };
   const bool tied = fine_.size() > 0;
   WeightImage image{{std::string(tied ? kTiedLayout : kLayout), rows_, cols_, group_},
-                    {{"norms", bytes(norms_)},
-                     {"scales", bytes(scales_)},
-                     {"high", bytes(high_)},
-                     {"low", bytes(low_)}}};
-  if (tied) image.sections.push_back({"fine", bytes(fine_)});
+                    {{"norms", norms_.bytes()},
+                     {"scales", scales_.bytes()},
+                     {"high", high_.bytes()},
+                     {"low", low_.bytes()}}};
+  if (tied) image.sections.push_back({"fine", fine_.bytes()});
   return image;
 }
 

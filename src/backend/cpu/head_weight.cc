@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/cpu/field_layout.h"
 #include "base/dtype.h"
 #include "tensor/ternary_codec.h"
 
@@ -14,8 +15,6 @@ namespace {
 
 using kernels::kFieldRows;
 using kernels::kInt8WeightZero;
-
-constexpr std::size_t kLanes = kFieldRows / kernels::kFields;
 
 // The smallest bf16 that is no smaller than a positive `value`.
 std::uint16_t bf16_at_least(float value) {
@@ -30,9 +29,9 @@ struct Place {
 };
 
 Place place_of(std::size_t row, std::size_t k, std::size_t cols) {
-  const std::size_t field = row % kFieldRows / kLanes;
+  const std::size_t field = row % kFieldRows / kFieldLanes;
   const std::size_t line = (row / kFieldRows * (cols / 4) + k / 4) * 2 + field / 2;
-  return {line * kFieldRows + 4 * (row % kLanes) + k % 4, field % 2 == 1};
+  return {line * kFieldRows + 4 * (row % kFieldLanes) + k % 4, field % 2 == 1};
 }
 
 }  // namespace
@@ -40,7 +39,7 @@ Place place_of(std::size_t row, std::size_t k, std::size_t cols) {
 HeadWeight::Sizes HeadWeight::sizes_of(std::int64_t rows, std::int64_t cols) {
   const auto r = static_cast<std::size_t>(rows);
   const auto k = static_cast<std::size_t>(cols);
-  const std::size_t padded = (r + kFieldRows - 1) / kFieldRows * kFieldRows;
+  const std::size_t padded = field_panels(rows) * kFieldRows;
   return {.plane = padded * k / 2,
           .per_group = padded * (k / static_cast<std::size_t>(group_of(cols))) * 2,
           .fine = r * k / 2};
@@ -125,9 +124,7 @@ void HeadWeight::store(std::int64_t row, std::size_t k, int byte) {
   low_.as<std::uint8_t>()[at.byte] |= static_cast<std::uint8_t>(low);
 }
 
-std::size_t HeadWeight::panels() const {
-  return (static_cast<std::size_t>(rows_) + kFieldRows - 1) / kFieldRows;
-}
+std::size_t HeadWeight::panels() const { return field_panels(rows_); }
 
 kernels::Int8Fields HeadWeight::fields() const {
   return {high_.as<std::uint8_t>(),        low_.as<std::uint8_t>(),

@@ -29,7 +29,7 @@ class HeadWeight final : public CpuWeight {
   static constexpr std::string_view kLayout = "head-nibbles";
   static constexpr std::string_view kTiedLayout = "head-nibbles-tied";
 
-  // WeightImages, for these two layouts.
+  // WeightImages, for these two layouts; it has checked the sections that adopt() gets.
   static std::vector<SectionSize> sections_of(const ImageInfo& info);
   static std::unique_ptr<PreparedWeight> adopt(const ImageInfo& info, std::vector<Buffer> sections);
   WeightImage image() const override;
