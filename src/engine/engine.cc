@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <string>
@@ -21,9 +22,12 @@
 namespace bitcpm {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 struct Submit {
   std::unique_ptr<Sequence> sequence;
   EventSink sink;
+  Clock::time_point arrival;
 };
 struct Cancel {
   RequestId request;
@@ -69,6 +73,7 @@ struct Engine::Impl {
   // A request's way out, and what has been computed for it ahead of the next event.
   struct Client {
     EventSink sink;
+    RequestTimes times;
     std::vector<TokenLogprobs> prompt_logprobs;
     std::optional<TokenLogprobs> logprobs;  // of the token about to be committed
   };
@@ -83,7 +88,7 @@ struct Engine::Impl {
                   model.config().eos_token_ids,
                   BlockPool(cache->num_blocks(), model.backend().kv_block_tokens())),
         rows(model.config().vocab_size, model.config().eos_token_ids, model.backend().pool()) {
-    kv_blocks_total = cache->num_blocks();
+    publish();
     thread = std::thread([this] { run(); });
   }
 
@@ -105,8 +110,10 @@ struct Engine::Impl {
 
   void apply(Command& command) {
     if (Submit* submit = std::get_if<Submit>(&command)) {
-      prompt_tokens_total += submit->sequence->prompt_tokens;
-      clients[submit->sequence->id].sink = std::move(submit->sink);
+      counters.prompt_tokens_total += submit->sequence->prompt_tokens;
+      Client& client = clients[submit->sequence->id];
+      client.sink = std::move(submit->sink);
+      client.times.arrival = submit->arrival;
       scheduler.add(std::move(submit->sequence));
     } else {
       cancel(std::get<Cancel>(command).request);
@@ -122,9 +129,34 @@ struct Engine::Impl {
 
   // One forward pass: plan, compute, sample, commit.
   void step() {
+    StepTotals& totals = counters.steps;
+    Stopwatch watch;
     const StepPlan& plan = scheduler.plan();
     if (plan.empty()) return;
-    model.forward(batch.build(plan), *cache, workspace);
+    note_first_steps(plan);
+    const BatchView view = batch.build(plan);
+    totals.count(static_cast<std::int32_t>(view.tokens.size()));
+    watch.lap(totals.host_seconds);
+    model.forward(view, *cache, workspace);
+    watch.lap(totals.forward_seconds);
+    sample(watch);
+    const std::span<const Outcome> outcomes = scheduler.commit(sampled);
+    for (const Outcome& outcome : outcomes)
+      counters.generation_tokens_total += outcome.token ? 1 : 0;
+    publish();  // first: who sees its last event finds its blocks given back
+    for (const Outcome& outcome : outcomes) deliver(outcome);
+    watch.lap(totals.host_seconds);
+  }
+
+  void note_first_steps(const StepPlan& plan) {
+    for (const PlannedSequence& planned : plan) {
+      if (planned.first) clients[planned.sequence->id].times.scheduled = Clock::now();
+    }
+  }
+
+  // The logits that the last forward pass was asked for, and what follows from them.
+  void sample(Stopwatch& watch) {
+    StepTotals& totals = counters.steps;
     sampled.clear();
     const std::vector<LogitsUse>& uses = batch.uses();
     for (std::size_t first = 0; first < uses.size(); first += Model::kMaxLogitsRows) {
@@ -134,12 +166,11 @@ struct Engine::Impl {
       const TensorView logits =
           model.logits(static_cast<std::int32_t>(first), static_cast<std::int32_t>(count),
                        workspace, top_of(part));
+      watch.lap(totals.forward_seconds);
       const std::span<const RowResult> results = rows.run(part, logits);
       for (std::size_t i = 0; i < count; ++i) keep(part[i], results[i]);
+      watch.lap(totals.sample_seconds);
     }
-    const std::span<const Outcome> outcomes = scheduler.commit(sampled);
-    publish();  // first: who sees its last event finds its blocks given back
-    for (const Outcome& outcome : outcomes) deliver(outcome);
   }
 
   // How many of the largest logits decide all of these uses; 0: all logits.
@@ -168,24 +199,35 @@ struct Engine::Impl {
     const auto found = clients.find(outcome.request);
     BITCPM_CHECK(found != clients.end());
     Client& client = found->second;
-    if (outcome.token) ++generation_tokens_total;
-    client.sink({.request = outcome.request,
-                 .token = outcome.token,
-                 .logprobs = std::exchange(client.logprobs, std::nullopt),
-                 .prompt_logprobs = std::exchange(client.prompt_logprobs, {}),
-                 .finish = outcome.finish,
-                 .stop_token = outcome.stop_token});
+    EngineEvent event{.request = outcome.request,
+                      .token = outcome.token,
+                      .logprobs = std::exchange(client.logprobs, std::nullopt),
+                      .prompt_logprobs = std::exchange(client.prompt_logprobs, {}),
+                      .finish = outcome.finish,
+                      .stop_token = outcome.stop_token,
+                      .cached_tokens = outcome.cached_tokens};
+    RequestTimes& times = client.times;
+    if (outcome.token && !times.first_token) times.first_token = Clock::now();
+    if (outcome.finish) {
+      times.finished = Clock::now();
+      times.preemptions = outcome.preemptions;
+      event.times = times;
+    }
+    client.sink(std::move(event));
     if (!outcome.finish) return;
     clients.erase(found);
     --in_flight;
   }
 
-  // Copies the scheduler's counts to where other threads may read them.
+  // Copies the counters to where other threads may read them.
   void publish() {
-    running.store(scheduler.running(), std::memory_order_relaxed);
-    waiting.store(scheduler.waiting(), std::memory_order_relaxed);
-    kv_blocks_used.store(scheduler.pool().used(), std::memory_order_relaxed);
-    preemptions_total.store(scheduler.preemptions(), std::memory_order_relaxed);
+    counters.running = scheduler.running();
+    counters.waiting = scheduler.waiting();
+    counters.kv_blocks_used = scheduler.pool().used();
+    counters.kv_blocks_total = scheduler.pool().total();
+    counters.preemptions_total = scheduler.preemptions();
+    const std::lock_guard lock(published_mutex);
+    published = counters;
   }
 
   const Model& model;
@@ -199,18 +241,14 @@ struct Engine::Impl {
   BatchBuilder batch;
   std::vector<TokenId> sampled;
   std::unordered_map<RequestId, Client> clients;
+  EngineStats counters;
 
   // Any thread.
   Inbox inbox;
   std::atomic<RequestId> next_request{1};
   std::atomic<std::int64_t> in_flight{0};  // accepted, terminal event not yet delivered
-  std::atomic<std::int32_t> running{0};
-  std::atomic<std::int32_t> waiting{0};
-  std::atomic<std::int64_t> kv_blocks_used{0};
-  std::int64_t kv_blocks_total = 0;
-  std::atomic<std::int64_t> preemptions_total{0};
-  std::atomic<std::int64_t> prompt_tokens_total{0};
-  std::atomic<std::int64_t> generation_tokens_total{0};
+  mutable std::mutex published_mutex;
+  EngineStats published;
 
   std::thread thread;  // last: everything above exists when it starts
 };
@@ -279,21 +317,15 @@ Result<RequestId> Engine::submit(std::vector<TokenId> prompt, SamplingParams par
   }
   const RequestId id = impl_->next_request++;
   impl_->inbox.push(Submit{std::make_unique<Sequence>(id, std::move(prompt), std::move(params)),
-                           std::move(sink)});
+                           std::move(sink), Clock::now()});
   return id;
 }
 
 void Engine::cancel(RequestId request) { impl_->inbox.push(Cancel{request}); }
 
 EngineStats Engine::stats() const {
-  const Impl& i = *impl_;
-  return {.running = i.running,
-          .waiting = i.waiting,
-          .kv_blocks_used = i.kv_blocks_used,
-          .kv_blocks_total = i.kv_blocks_total,
-          .preemptions_total = i.preemptions_total,
-          .prompt_tokens_total = i.prompt_tokens_total,
-          .generation_tokens_total = i.generation_tokens_total};
+  const std::lock_guard lock(impl_->published_mutex);
+  return impl_->published;
 }
 
 const EngineConfig& Engine::config() const { return impl_->config; }

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "engine/engine_config.h"
 #include "engine/request.h"
+#include "engine/step_log.h"
 
 namespace bitcpm {
 
@@ -21,6 +22,16 @@ struct EngineStats {
   std::int64_t preemptions_total = 0;
   std::int64_t prompt_tokens_total = 0;
   std::int64_t generation_tokens_total = 0;
+  std::int64_t prefix_cache_queries = 0;  // prompt tokens of admitted requests
+  std::int64_t prefix_cache_hits = 0;     // those of them whose blocks were found
+  SpeculationTotals speculation;
+  StepTotals steps;
+
+  double kv_cache_usage() const {  // [0, 1]; blocks that are only remembered count as free
+    return kv_blocks_total == 0
+               ? 0.0
+               : static_cast<double>(kv_blocks_used) / static_cast<double>(kv_blocks_total);
+  }
 };
 
 // Runs a model for many requests at once: owns the scheduler, the KV cache and the sampler, and one

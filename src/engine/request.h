@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -31,6 +32,9 @@ struct SamplingParams {
   std::vector<TokenId> stop_token_ids;                // end it besides, and even with ignore_eos
   std::int32_t logprobs = -1;         // -1: none; 0: of the token; n: and of the n most likely
   std::int32_t prompt_logprobs = -1;  // the same for each prompt token
+  // Lower runs earlier; equal ones in order of arrival. Changes when, never what.
+  std::int32_t priority = 0;
+  std::string cache_salt;  // prompts are found in the prefix cache only under the same salt
 };
 
 // Natural log-probabilities of one position, from the logits as the model gave them (before
@@ -51,6 +55,16 @@ enum class FinishReason : std::uint8_t {
   kCancelled,  // cancel(), or the engine is stopping
 };
 
+// When a request passed its stations.
+struct RequestTimes {
+  using TimePoint = std::chrono::steady_clock::time_point;
+  TimePoint arrival;                     // submit() was called
+  std::optional<TimePoint> scheduled;    // its first step began
+  std::optional<TimePoint> first_token;  // the step of its first token was done
+  TimePoint finished;
+  std::int32_t preemptions = 0;  // how often it lost its blocks in between
+};
+
 // What a request's sink receives. Every accepted request gets any number of token events and
 // exactly one event with `finish`, the last; it may carry a token as well.
 struct EngineEvent {
@@ -61,6 +75,8 @@ struct EngineEvent {
   std::vector<TokenLogprobs> prompt_logprobs;
   std::optional<FinishReason> finish;
   std::optional<TokenId> stop_token;  // with kStop; the token itself is in `token` too
+  std::optional<RequestTimes> times = std::nullopt;  // with `finish`
+  std::int32_t cached_tokens = 0;                    // of the prompt, found in the prefix cache
 };
 
 // Called on the engine thread: must return at once, never throw, never call back into the engine.

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "engine/block_pool.h"
 #include "engine/sequence.h"
 
@@ -23,6 +24,7 @@ struct PlannedSequence {
   Sequence* sequence;
   std::int32_t num_tokens;  // tokens[cached .. cached + num_tokens) enter the cache
   bool samples;             // its last token is among them: the step draws the next one
+  bool first;               // its first step ever
 };
 
 using StepPlan = std::vector<PlannedSequence>;
@@ -33,10 +35,13 @@ struct Outcome {
   std::optional<TokenId> token = std::nullopt;
   std::optional<FinishReason> finish = std::nullopt;
   std::optional<TokenId> stop_token = std::nullopt;
+  std::int32_t cached_tokens = 0;  // of the prompt, found in the prefix cache
+  std::int32_t preemptions = 0;    // so far
 };
 
-// Decides who runs: continuous batching with chunked prefill, first come first served, recompute on
-// preemption. No clock, no tensors, no threads: a function of the calls made to it.
+// Decides who runs: continuous batching with chunked prefill, by priority and then first come first
+// served, recompute on preemption, of the least urgent first. No clock, no tensors, no threads: a
+// function of the calls made to it.
 class Scheduler {
  public:
   // pool must hold max_model_len tokens, so that any one sequence fits alone.
@@ -63,17 +68,20 @@ class Scheduler {
 
  private:
   bool reserve(Sequence& sequence, std::int32_t num_tokens);
-  void preempt_youngest();
-  void schedule(Sequence& sequence, std::int32_t num_tokens);
-  void admit_waiting(std::int32_t budget);
+  void preempt_last();
+  void schedule(Sequence& sequence, std::int32_t num_tokens, bool first);
+  void plan_running(FunctionRef<bool(const Sequence&)> wanted);
+  void admit_waiting();
   Outcome accept_token(Sequence& sequence, TokenId token) const;
   void remove_finished();
 
   SchedulerLimits limits_;
   std::vector<TokenId> eos_token_ids_;
   BlockPool pool_;
-  std::vector<std::unique_ptr<Sequence>> running_;  // oldest first
-  std::deque<std::unique_ptr<Sequence>> waiting_;
+  std::vector<std::unique_ptr<Sequence>> running_;  // in order of priority, then of arrival
+  std::deque<std::unique_ptr<Sequence>> waiting_;   // likewise
+  std::int64_t next_arrival_ = 0;
+  std::int32_t budget_ = 0;  // tokens that the plan being made may still take
   StepPlan plan_;
   std::vector<Outcome> outcomes_;
   std::vector<Sequence*> finished_;

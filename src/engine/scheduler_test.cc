@@ -94,6 +94,25 @@ TEST(Scheduler, NobodyOvertakes) {
   EXPECT_EQ(scheduler.waiting(), 2);
 }
 
+// Protects: the most urgent goes first, whoever came first among equals; the least urgent gives
+// way.
+TEST(Scheduler, ServesByPriority) {
+  Scheduler scheduler({16, 1, 16}, {kEos}, BlockPool(4, kBlockTokens));
+  const std::int32_t kPriorities[] = {0, 5, -1, 0, -1};
+  for (RequestId id = 0; id < 5; ++id) {
+    auto sequence = make_sequence(id, 3, 2);
+    sequence->params.priority = kPriorities[id];
+    scheduler.add(std::move(sequence));
+  }
+  std::vector<RequestId> finished;
+  while (!scheduler.idle()) {
+    for (const Outcome& outcome : step(scheduler, 7)) {
+      if (outcome.finish) finished.push_back(outcome.request);
+    }
+  }
+  EXPECT_EQ(finished, (std::vector<RequestId>{2, 4, 0, 3, 1}));
+}
+
 // Protects, over random workloads in pools so small that preemption is the rule: every request gets
 // exactly one terminal outcome and exactly its tokens in order; no block leaks; no step is empty
 // while there is work; the invariants hold after each step.

@@ -17,6 +17,9 @@ struct Sequence {
   std::int32_t cached = 0;           // tokens whose K and V are in `blocks`
   std::vector<std::int32_t> blocks;  // KV blocks, in order of position
   std::int32_t prompt_scored = 0;    // prompt tokens whose log-probability has been computed
+  std::int64_t arrival = 0;          // place in the order of Scheduler::add()
+  std::int32_t preemptions = 0;
+  std::int32_t prefix_hit = -1;  // prompt tokens found cached at the first admission; -1: none yet
 
   Sequence(RequestId request, std::vector<TokenId> prompt, SamplingParams sampling)
       : id(request),
