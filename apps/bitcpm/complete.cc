@@ -102,7 +102,7 @@ json::object result_json(const std::string& prompt, const ModelSetup& setup,
                     {"seed", request.sampling.seed},
                     {"prompt_token_ids", json::array(request.prompt.begin(), request.prompt.end())},
                     {"token_ids", json::array(result.token_ids.begin(), result.token_ids.end())}};
-  if (request.sampling.logprobs >= 0) {
+  if (request.sampling.logprobs) {
     root["logprobs"] = logprobs_json(TokenText(setup.tokenizer, false), result);
   }
   root["timings"] = timings_json(request, result);
@@ -138,7 +138,7 @@ Status print_result(const CompleteOptions& options, const std::string& prompt,
                     const ModelSetup& setup, const TextRequest& request, const TextResult& result) {
   std::string rest = "\n";
   if (options.json) rest = pretty_json(result_json(prompt, setup, request, result)) + "\n";
-  if (!options.json && request.sampling.logprobs >= 0) {
+  if (!options.json && request.sampling.logprobs) {
     rest += logprobs_table(TokenText(setup.tokenizer, false), result);
   }
   if (!print(rest)) return Error{Errc::kIo, "standard output cannot be written"};
@@ -160,7 +160,7 @@ Result<ExitCode> run_complete(const CompleteOptions& options) {
   TextRequest request;
   BITCPM_ASSIGN(request.prompt, setup.tokenizer.encode(prompt, true));
   request.sampling = make_sampling_params(options.sampling, setup.config.generation);
-  request.sampling.logprobs = static_cast<std::int32_t>(options.logprobs.value_or(-1));
+  request.sampling.logprobs = options.logprobs;
   request.stop = options.sampling.stop;
   BITCPM_ASSIGN(
       request.sampling.max_tokens,

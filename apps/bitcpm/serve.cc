@@ -26,6 +26,13 @@ namespace {
 constexpr const char* kDocumentationName = "/path/to/model/";
 constexpr std::size_t kMaxWarnings = 4;
 
+LogprobsMode logprobs_mode_of(std::string_view name) {
+  if (name == "processed_logprobs") return LogprobsMode::kProcessedLogprobs;
+  if (name == "raw_logits") return LogprobsMode::kRawLogits;
+  if (name == "processed_logits") return LogprobsMode::kProcessedLogits;
+  return LogprobsMode::kRawLogprobs;  // the flag takes no fifth word
+}
+
 EngineConfig engine_config(const ServeOptions& options, const MemoryPlan& plan) {
   EngineConfig config;
   config.max_model_len = plan.max_model_len;
@@ -36,6 +43,7 @@ EngineConfig engine_config(const ServeOptions& options, const MemoryPlan& plan) 
   choose(options.max_num_seqs, config.max_num_seqs);
   choose(options.max_num_batched_tokens, config.max_num_batched_tokens);
   choose(options.max_logprobs, config.max_logprobs);
+  config.logprobs_mode = logprobs_mode_of(options.logprobs_mode);
   return config;
 }
 

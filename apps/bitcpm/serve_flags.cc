@@ -60,7 +60,7 @@ const FixedFlag kFixedFlags[] = {
 
 constexpr std::int64_t kMaxSeqs = 4096;
 constexpr std::int64_t kMaxBatchedTokens = std::int64_t{1} << 16;
-constexpr std::int64_t kMaxLogprobs = 1000;
+constexpr std::int64_t kMaxLogprobs = std::int64_t{1} << 20;  // beyond any vocabulary
 
 void add_address_options(CLI::App& app, ServeOptions& options) {
   app.add_option("--host", options.host, "Address to listen on (default: 127.0.0.1)")
@@ -76,8 +76,12 @@ void add_limit_options(CLI::App& app, ServeOptions& options) {
             "Requests running at once (default: 64)");
   add_count(app, "--max-num-batched-tokens", options.max_num_batched_tokens, 1, kMaxBatchedTokens,
             "Tokens per forward pass (default: 512)");
-  add_count(app, "--max-logprobs", options.max_logprobs, 0, kMaxLogprobs,
-            "Most likely tokens a request may ask for (default: 20)");
+  add_count(app, "--max-logprobs", options.max_logprobs, -1, kMaxLogprobs,
+            "Most likely tokens a request may ask for; -1: all of the vocabulary (default: 20)");
+  add_word(app, "--logprobs-mode", options.logprobs_mode,
+           {"raw_logprobs", "processed_logprobs", "raw_logits", "processed_logits"}, {},
+           "What is reported: of the model's logits (raw) or after penalties, temperature and "
+           "filters (processed) (default: raw_logprobs)");
   add_count(app, "--kv-cache-memory-bytes", options.kv_cache_bytes, 1,
             std::numeric_limits<std::int64_t>::max(),
             "Size of the KV cache: 2G = 2^31 (default: a quarter of the usable memory, at most "

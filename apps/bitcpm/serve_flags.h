@@ -18,6 +18,7 @@ struct ServeOptions {
   OptionalCount max_num_seqs;
   OptionalCount max_num_batched_tokens;
   OptionalCount max_logprobs;
+  std::string logprobs_mode = "raw_logprobs";
   OptionalCount kv_cache_bytes;
   std::string dtype = "auto";
   std::string generation_config = "auto";

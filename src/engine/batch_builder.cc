@@ -20,7 +20,7 @@ void BatchBuilder::add(const PlannedSequence& planned) {
   const std::int32_t end = begin + planned.num_tokens;
   tokens_.insert(tokens_.end(), sequence.tokens.begin() + begin, sequence.tokens.begin() + end);
   slices_.push_back({first_row, planned.num_tokens, begin, sequence.blocks});
-  if (sequence.params.prompt_logprobs >= 0) {
+  if (sequence.params.prompt_logprobs) {
     // The row of token i scores token i + 1. After a preemption, what was scored stays scored.
     const std::int32_t last = std::min(end + 1, sequence.prompt_tokens);
     for (std::int32_t i = std::max(begin + 1, sequence.prompt_scored + 1); i < last; ++i) {

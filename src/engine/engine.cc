@@ -87,7 +87,8 @@ struct Engine::Impl {
         scheduler({config.max_model_len, config.max_num_seqs, config.max_num_batched_tokens},
                   model.config().eos_token_ids,
                   BlockPool(cache->num_blocks(), model.backend().kv_block_tokens())),
-        rows(model.config().vocab_size, model.config().eos_token_ids, model.backend().pool()) {
+        rows(model.config().vocab_size, model.config().eos_token_ids, config.logprobs_mode,
+             model.backend().pool()) {
     publish();
     thread = std::thread([this] { run(); });
   }
@@ -255,7 +256,7 @@ struct Engine::Impl {
 
 namespace {
 
-Result<EngineConfig> validated(const EngineConfig& config, const ModelConfig& model) {
+Result<EngineConfig> validated(EngineConfig config, const ModelConfig& model) {
   const auto refuse = [](std::string message) -> Result<EngineConfig> {
     return Error{Errc::kInvalid, std::move(message)};
   };
@@ -272,9 +273,13 @@ Result<EngineConfig> validated(const EngineConfig& config, const ModelConfig& mo
     return refuse("max_num_batched_tokens must be in [" + std::to_string(config.max_num_seqs) +
                   " (max_num_seqs), 65536], got " + std::to_string(config.max_num_batched_tokens));
   }
-  if (config.max_waiting_requests < 0 || config.max_logprobs < 0) {
-    return refuse("max_waiting_requests and max_logprobs must not be negative");
+  if (config.max_waiting_requests < 0) {
+    return refuse("max_waiting_requests must not be negative");
   }
+  if (config.max_logprobs < -1) {
+    return refuse("max_logprobs must be at least 0, or -1 for the vocabulary");
+  }
+  if (config.max_logprobs == -1) config.max_logprobs = model.vocab_size;
   return config;
 }
 

@@ -55,8 +55,8 @@ class Engine {
   // as always.
   void cancel(RequestId request);
 
-  EngineStats stats() const;  // any thread
-  const EngineConfig& config() const;
+  EngineStats stats() const;           // any thread
+  const EngineConfig& config() const;  // as it runs: max_logprobs is never -1
 
  private:
   struct Impl;

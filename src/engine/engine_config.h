@@ -5,6 +5,16 @@
 
 namespace bitcpm {
 
+// What the reported numbers are, by vLLM's names for --logprobs-mode. Raw: of the model's logits.
+// Processed: after bans, biases, penalties and, unless greedy, temperature and filters; what was
+// filtered out is minus infinity. Prompt tokens are always scored raw, as log-probabilities.
+enum class LogprobsMode : std::uint8_t {
+  kRawLogprobs,
+  kProcessedLogprobs,
+  kRawLogits,
+  kProcessedLogits,
+};
+
 // All limits of one engine, fixed at start-up.
 struct EngineConfig {
   std::int32_t max_model_len = 0;             // prompt + generated tokens of one request
@@ -12,7 +22,8 @@ struct EngineConfig {
   std::int32_t max_num_batched_tokens = 512;  // prefill + decode, per forward pass
   std::int32_t max_waiting_requests = 1024;   // beyond: refused as busy
   std::size_t kv_cache_bytes = 0;
-  std::int32_t max_logprobs = 20;  // vLLM's default; -1 as a request value is not supported
+  std::int32_t max_logprobs = 20;  // most likely tokens a request may ask for; -1: the vocabulary
+  LogprobsMode logprobs_mode = LogprobsMode::kRawLogprobs;
 };
 
 }  // namespace bitcpm

@@ -30,15 +30,25 @@ struct SamplingParams {
   std::int32_t min_tokens = 0;                        // no stop id before that many
   bool ignore_eos = false;                            // the model's eos ids do not end the request
   std::vector<TokenId> stop_token_ids;                // end it besides, and even with ignore_eos
-  std::int32_t logprobs = -1;         // -1: none; 0: of the token; n: and of the n most likely
-  std::int32_t prompt_logprobs = -1;  // the same for each prompt token
+  std::vector<TokenId> allowed_token_ids;             // nothing else is drawn; empty: no limit
+  // Sequences of token ids of which the output never holds one whole: the last id of each is
+  // banned where the output before it ends with the others. The prompt does not count.
+  std::vector<std::vector<TokenId>> bad_words;
+  // What to report of each generated token: nothing; 0: its own log-probability; n: and the n most
+  // likely ones; -1: all of the vocabulary.
+  std::optional<std::int32_t> logprobs;
+  std::optional<std::int32_t> prompt_logprobs;  // the same for each prompt token
+  // Reported of each generated token instead of the most likely ones, in this order; then logprobs
+  // is unset or their number.
+  std::vector<TokenId> logprob_token_ids;
   // Lower runs earlier; equal ones in order of arrival. Changes when, never what.
   std::int32_t priority = 0;
   std::string cache_salt;  // prompts are found in the prefix cache only under the same salt
+
+  bool wants_logprobs() const { return logprobs.has_value() || !logprob_token_ids.empty(); }
 };
 
-// Natural log-probabilities of one position, from the logits as the model gave them (before
-// temperature, penalties and filters), as vLLM's default logprobs mode reports them.
+// Natural log-probabilities of one position, or logits: EngineConfig::logprobs_mode.
 struct TokenLogprobs {
   struct Entry {
     TokenId token;
@@ -46,7 +56,7 @@ struct TokenLogprobs {
   };
   Entry chosen;
   std::int32_t rank;       // of the chosen token, 1 = most likely
-  std::vector<Entry> top;  // most likely first; equal logits by ascending id
+  std::vector<Entry> top;  // most likely first, equal ones by ascending id; or logprob_token_ids
 };
 
 enum class FinishReason : std::uint8_t {

@@ -36,7 +36,34 @@ TEST(RequestCheck, NamesWhatIsWrong) {
       {"maximum context length is 32", [](auto& p) { p.max_tokens = 1 << 30; }},
       {"min_tokens", [](auto& p) { p.min_tokens = 17; }},
       {"logprobs", [](auto& p) { p.logprobs = 21; }},
+      {"logprobs must be in [0, 20]", [](auto& p) { p.logprobs = -1; }},
       {"prompt_logprobs", [](auto& p) { p.prompt_logprobs = -2; }},
+      {"logprob_token_ids",
+       [](auto& p) {
+         p.logprob_token_ids = {1, 100};
+       }},
+      {"logprob_token_ids", [](auto& p) { p.logprob_token_ids.assign(129, 1); }},
+      {"number of logprob_token_ids",
+       [](auto& p) {
+         p.logprob_token_ids = {1, 2};
+         p.logprobs = 3;
+       }},
+      {"allowed_token_ids",
+       [](auto& p) {
+         p.allowed_token_ids = {5, 100};
+       }},
+      {"allowed_token_ids", [](auto& p) { p.allowed_token_ids = {-1}; }},
+      {"allowed_token_ids", [](auto& p) { p.allowed_token_ids.assign(101, 1); }},
+      {"bad_words",
+       [](auto& p) {
+         p.bad_words = {{1}, {}};
+       }},
+      {"bad_words",
+       [](auto& p) {
+         p.bad_words = {{1, 2, 100}};
+       }},
+      {"bad_words", [](auto& p) { p.bad_words.assign(1025, {1}); }},
+      {"bad_words", [](auto& p) { p.bad_words.assign(1000, std::vector<TokenId>(9, 1)); }},
       {"stop_token_ids", [](auto& p) { p.stop_token_ids = {100}; }},
       {"stop_token_ids", [](auto& p) { p.stop_token_ids.assign(129, 1); }},
       {"logit_bias",
@@ -65,6 +92,30 @@ TEST(RequestCheck, NamesWhatIsWrong) {
     ASSERT_FALSE(status.ok()) << c.name;
     EXPECT_EQ(status.error().code, Errc::kInvalid);
     EXPECT_NE(status.error().message.find(c.name), std::string::npos) << status.error().message;
+  }
+}
+
+// Protects: -1 is the whole vocabulary where max_logprobs allows that many, and an answer that no
+// memory could hold is refused before it is begun.
+TEST(RequestCheck, WholeVocabularyLogprobs) {
+  struct Case {
+    std::int32_t max_logprobs;
+    std::size_t prompt_tokens;
+    const char* wrong;  // empty: accepted
+  };
+  const Case kCases[] = {
+      {-1, 3, ""}, {100, 3, ""}, {99, 3, "[0, 99], got -1"}, {-1, 200000, "entries, more than"}};
+  for (const Case& c : kCases) {
+    const EngineConfig config{.max_model_len = 1 << 20, .max_logprobs = c.max_logprobs};
+    SamplingParams params;
+    params.logprobs = -1;
+    params.prompt_logprobs = -1;
+    const Status status =
+        check_request(std::vector<TokenId>(c.prompt_tokens, 1), params, config, kVocab);
+    EXPECT_EQ(status.ok(), *c.wrong == '\0');
+    if (!status.ok()) {
+      EXPECT_NE(status.error().message.find(c.wrong), std::string::npos) << status.error().message;
+    }
   }
 }
 

@@ -1,13 +1,14 @@
 #include "engine/row_sampler.h"
 
 #include <cstddef>
+#include <utility>
 
 namespace bitcpm {
 
 RowSampler::RowSampler(std::int32_t vocab_size, const std::vector<TokenId>& eos_token_ids,
-                       ThreadPool& pool)
+                       LogprobsMode mode, ThreadPool& pool)
     : pool_(pool) {
-  for (int i = 0; i < pool.threads(); ++i) samplers_.emplace_back(vocab_size, eos_token_ids);
+  for (int i = 0; i < pool.threads(); ++i) samplers_.emplace_back(vocab_size, eos_token_ids, mode);
 }
 
 std::span<const RowResult> RowSampler::run(std::span<const LogitsUse> uses, TensorView logits) {
@@ -26,19 +27,14 @@ std::span<const RowResult> RowSampler::run(std::span<const LogitsUse> uses, Tens
 }
 
 RowResult RowSampler::read(const LogitsUse& use, std::span<const float> logits, Sampler& sampler) {
-  const Sequence& sequence = *use.sequence;
-  const SamplingParams& params = sequence.params;
-  RowResult result;
+  Sequence& sequence = *use.sequence;
   if (use.prompt_index >= 0) {
     const TokenId token = sequence.tokens[static_cast<std::size_t>(use.prompt_index)];
-    result.logprobs = sampler.score(logits, token, params.prompt_logprobs);
-    return result;
+    return {std::nullopt,
+            sampler.score(logits, token, sequence.params.prompt_logprobs.value_or(0))};
   }
-  result.token = sampler.sample(logits, sequence);
-  if (params.logprobs >= 0) {
-    result.logprobs = sampler.score(logits, *result.token, params.logprobs);
-  }
-  return result;
+  Sampler::Sample sample = sampler.sample(logits, sequence);
+  return {sample.token, std::move(sample.logprobs)};
 }
 
 }  // namespace bitcpm

@@ -22,7 +22,8 @@ struct RowResult {
 // so that who did which does not show.
 class RowSampler {
  public:
-  RowSampler(std::int32_t vocab_size, const std::vector<TokenId>& eos_token_ids, ThreadPool& pool);
+  RowSampler(std::int32_t vocab_size, const std::vector<TokenId>& eos_token_ids, LogprobsMode mode,
+             ThreadPool& pool);
 
   // One result per use, in order; valid until the next call. logits: [uses, vocab]
   std::span<const RowResult> run(std::span<const LogitsUse> uses, TensorView logits);

@@ -51,69 +51,53 @@ double uniform_draw(std::uint64_t seed, std::uint64_t position) {
 
 std::int32_t deciding_logits(const Sequence& sequence) {
   const SamplingParams& params = sequence.params;
-  const bool adjusted = !params.logit_bias.empty() || params.repetition_penalty != 1 ||
-                        params.presence_penalty != 0 || params.frequency_penalty != 0 ||
-                        sequence.generated() < params.min_tokens;
-  if (adjusted || params.logprobs >= 0) return 0;
+  if (adjusts_logits(sequence) || params.wants_logprobs()) return 0;
   if (params.temperature < kGreedyBelow) return 1;
   return std::max(params.top_k, 0);
 }
 
-Sampler::Sampler(std::int32_t vocab_size, std::vector<TokenId> eos_token_ids)
-    : eos_token_ids_(std::move(eos_token_ids)),
-      logits_(static_cast<std::size_t>(vocab_size)),
-      seen_(static_cast<std::size_t>(vocab_size), 0) {
+Sampler::Sampler(std::int32_t vocab_size, std::vector<TokenId> eos_token_ids, LogprobsMode mode)
+    : mode_(mode),
+      processors_(std::move(eos_token_ids)),
+      logits_(static_cast<std::size_t>(vocab_size)) {
   candidates_.reserve(logits_.size());
   weights_.reserve(logits_.size());
 }
 
-TokenId Sampler::sample(std::span<const float> logits, const Sequence& sequence) {
+Sampler::Sample Sampler::sample(std::span<const float> logits, Sequence& sequence) {
   BITCPM_CHECK(logits.size() == logits_.size());
-  if (deciding_logits(sequence) == 1) return argmax(logits);
+  if (deciding_logits(sequence) == 1) return {argmax(logits), std::nullopt};
+  const SamplingParams& params = sequence.params;
+  const bool greedy = params.temperature < kGreedyBelow;
+  take(logits);
+  processors_.apply(logits_, sequence);
+  Sample sample;
+  sample.token =
+      greedy
+          ? argmax(logits_)
+          : draw(params, uniform_draw(params.seed, static_cast<std::uint64_t>(sequence.length())));
+  if (!params.wants_logprobs()) return sample;
+  if (mode_ == LogprobsMode::kRawLogprobs || mode_ == LogprobsMode::kRawLogits) {
+    take(logits);
+  } else if (!greedy) {
+    keep_candidates(std::max(params.temperature, kLeastTemperature));
+  }
+  const bool as_logits =
+      mode_ == LogprobsMode::kRawLogits || mode_ == LogprobsMode::kProcessedLogits;
+  sample.logprobs =
+      report(sample.token, {params.logprobs.value_or(0), params.logprob_token_ids, as_logits});
+  return sample;
+}
+
+void Sampler::take(std::span<const float> logits) {
   std::transform(logits.begin(), logits.end(), logits_.begin(), or_minus_infinity);
-  adjust(sequence);
-  if (sequence.params.temperature < kGreedyBelow) return argmax(logits_);
-  return draw(sequence.params,
-              uniform_draw(sequence.params.seed, static_cast<std::uint64_t>(sequence.length())));
 }
 
-void Sampler::adjust(const Sequence& sequence) {
-  const SamplingParams& params = sequence.params;
-  if (sequence.generated() < params.min_tokens) {
-    for (const TokenId id : params.stop_token_ids)
-      logits_[static_cast<std::size_t>(id)] = kMinusInfinity;
-    if (!params.ignore_eos) {
-      for (const TokenId id : eos_token_ids_)
-        logits_[static_cast<std::size_t>(id)] = kMinusInfinity;
-    }
-  }
-  for (const auto& [id, bias] : params.logit_bias) logits_[static_cast<std::size_t>(id)] += bias;
-  if (params.repetition_penalty != 1 || params.presence_penalty != 0 ||
-      params.frequency_penalty != 0) {
-    penalize(sequence);
-  }
-}
-
-// Repetition (CTRL, arXiv:1909.05858, section 4.1) looks at prompt and output; presence and
-// frequency (OpenAI) at the output only.
-void Sampler::penalize(const Sequence& sequence) {
-  const SamplingParams& params = sequence.params;
-  const auto prompt =
-      std::span(sequence.tokens).first(static_cast<std::size_t>(sequence.prompt_tokens));
-  const auto output =
-      std::span(sequence.tokens).subspan(static_cast<std::size_t>(sequence.prompt_tokens));
-  constexpr std::int32_t kInPrompt = 1 << 30;  // beside a count of up to 2^26 outputs
-  for (const TokenId id : prompt) seen_[static_cast<std::size_t>(id)] |= kInPrompt;
-  for (const TokenId id : output) ++seen_[static_cast<std::size_t>(id)];
-  for (const TokenId id : sequence.tokens) {
-    std::int32_t& seen = seen_[static_cast<std::size_t>(id)];
-    if (seen == 0) continue;  // done already
-    float& logit = logits_[static_cast<std::size_t>(id)];
-    logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
-    if (const std::int32_t count = seen & ~kInPrompt; count > 0) {
-      logit -= params.frequency_penalty * static_cast<float>(count) + params.presence_penalty;
-    }
-    seen = 0;
+// logits_ / temperature, and minus infinity where draw() kept no candidate.
+void Sampler::keep_candidates(float temperature) {
+  std::fill(logits_.begin(), logits_.end(), kMinusInfinity);
+  for (const Candidate& c : candidates_) {
+    logits_[static_cast<std::size_t>(c.token)] = c.logit / temperature;
   }
 }
 
@@ -139,6 +123,7 @@ TokenId Sampler::draw(const SamplingParams& params, double uniform) {
   const double temperature = std::max(params.temperature, kLeastTemperature);
   const TokenId best = argmax(logits_);
   const double most = logits_[static_cast<std::size_t>(best)];
+  candidates_.assign(1, {logits_[static_cast<std::size_t>(best)], best});
   if (!std::isfinite(most)) return best;  // nothing to weigh: all minus, or one plus infinity
   candidates_.clear();
   weights_.resize(logits_.size());
@@ -172,31 +157,39 @@ TokenId Sampler::draw(const SamplingParams& params, double uniform) {
 
 TokenLogprobs Sampler::score(std::span<const float> logits, TokenId token, std::int32_t top) {
   BITCPM_CHECK(logits.size() == logits_.size());
-  std::transform(logits.begin(), logits.end(), logits_.begin(), or_minus_infinity);
-  const float most = logits_[static_cast<std::size_t>(argmax(logits_))];
-  double sum = 0;
-  for (const float logit : logits_) sum += std::exp(static_cast<double>(logit) - most);
-  const double log_sum = most + std::log(sum);
-  const auto logprob = [&](TokenId id) {
-    return static_cast<float>(logits_[static_cast<std::size_t>(id)] - log_sum);
-  };
+  take(logits);
+  return report(token, {top, {}, false});
+}
 
-  TokenLogprobs scored;
-  scored.chosen = {token, logprob(token)};
+// Of logits_, as such or as log-softmax.
+TokenLogprobs Sampler::report(TokenId token, const Wanted& wanted) {
+  double log_sum = 0;
+  if (!wanted.as_logits) {
+    const float most = logits_[static_cast<std::size_t>(argmax(logits_))];
+    double sum = 0;
+    for (const float logit : logits_) sum += std::exp(static_cast<double>(logit) - most);
+    log_sum = most + std::log(sum);
+  }
+  const auto entry = [&](TokenId id) {
+    return TokenLogprobs::Entry{
+        id, static_cast<float>(logits_[static_cast<std::size_t>(id)] - log_sum)};
+  };
+  TokenLogprobs report{entry(token), 1, {}};
   const Candidate chosen{logits_[static_cast<std::size_t>(token)], token};
-  scored.rank = 1;
   candidates_.clear();
   for (std::size_t i = 0; i < logits_.size(); ++i) {
     candidates_.push_back({logits_[i], static_cast<TokenId>(i)});
-    scored.rank += ranks_before(candidates_.back(), chosen) ? 1 : 0;
+    report.rank += ranks_before(candidates_.back(), chosen) ? 1 : 0;
   }
-  const std::size_t count = std::min(static_cast<std::size_t>(std::max(top, 0)), logits_.size());
+  for (const TokenId id : wanted.ids) report.top.push_back(entry(id));
+  if (!wanted.ids.empty()) return report;
+  const std::size_t count = wanted.top < 0
+                                ? logits_.size()
+                                : std::min(static_cast<std::size_t>(wanted.top), logits_.size());
   std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(count),
                     candidates_.end(), ranks_before);
-  for (std::size_t i = 0; i < count; ++i) {
-    scored.top.push_back({candidates_[i].token, logprob(candidates_[i].token)});
-  }
-  return scored;
+  for (std::size_t i = 0; i < count; ++i) report.top.push_back(entry(candidates_[i].token));
+  return report;
 }
 
 }  // namespace bitcpm

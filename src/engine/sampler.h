@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "engine/engine_config.h"
+#include "engine/logits_processors.h"
 #include "engine/sequence.h"
 
 namespace bitcpm {
@@ -19,15 +22,19 @@ std::int32_t deciding_logits(const Sequence& sequence);
 // Turns logits into tokens. Pure but for its scratch memory; one per thread.
 class Sampler {
  public:
-  // `stop_ids`: the model's own, held back while a sequence is below min_tokens.
-  Sampler(std::int32_t vocab_size, std::vector<TokenId> eos_token_ids);
+  struct Sample {
+    TokenId token;
+    std::optional<TokenLogprobs> logprobs;  // if the sequence wants some
+  };
+
+  Sampler(std::int32_t vocab_size, std::vector<TokenId> eos_token_ids, LogprobsMode mode);
 
   // Draws the token after sequence.tokens. logits: [vocab], as the model gave them.
-  // Order of operations as in vLLM: min_tokens, logit_bias, penalties, temperature, min_p, top_k,
-  // top_p. Equal logits rank by ascending id; a NaN counts as minus infinity.
-  TokenId sample(std::span<const float> logits, const Sequence& sequence);
+  // Order of operations as in vLLM: LogitsProcessors, temperature, min_p, top_k, top_p. Equal
+  // logits rank by ascending id; a NaN counts as minus infinity.
+  Sample sample(std::span<const float> logits, Sequence& sequence);
 
-  // log-softmax of `logits` at `token` and at the `top` most likely tokens.
+  // log-softmax of `logits` at `token` and at the `top` most likely tokens; -1: at all.
   TokenLogprobs score(std::span<const float> logits, TokenId token, std::int32_t top);
 
  private:
@@ -35,18 +42,24 @@ class Sampler {
     float logit;
     TokenId token;
   };
+  struct Wanted {
+    std::int32_t top;              // most likely tokens; -1: all
+    std::span<const TokenId> ids;  // these instead
+    bool as_logits;
+  };
   static bool ranks_before(const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
   }
 
-  void adjust(const Sequence& sequence);
-  void penalize(const Sequence& sequence);
+  void take(std::span<const float> logits);
   TokenId draw(const SamplingParams& params, double uniform);
   std::size_t sorted_prefix_of_mass(double mass);
+  void keep_candidates(float temperature);
+  TokenLogprobs report(TokenId token, const Wanted& wanted);
 
-  std::vector<TokenId> eos_token_ids_;
-  std::vector<float> logits_;       // [vocab], adjusted
-  std::vector<std::int32_t> seen_;  // [vocab], scratch of penalize(): 0 between calls
+  LogprobsMode mode_;
+  LogitsProcessors processors_;
+  std::vector<float> logits_;  // [vocab], those that are drawn from or reported
   std::vector<Candidate> candidates_;
   std::vector<double> weights_;  // of candidates_, exp((logit - max) / temperature)
 };

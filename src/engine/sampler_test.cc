@@ -20,19 +20,24 @@ Sequence sequence_of(const SamplingParams& params, std::vector<TokenId> prompt =
   return sequence;
 }
 
-TokenId sample(const std::vector<float>& logits, const Sequence& sequence,
-               std::vector<TokenId> eos = {}) {
-  return Sampler(static_cast<std::int32_t>(logits.size()), std::move(eos)).sample(logits, sequence);
+Sampler sampler_of(std::size_t vocab_size, std::vector<TokenId> eos = {},
+                   LogprobsMode mode = LogprobsMode::kRawLogprobs) {
+  return Sampler(static_cast<std::int32_t>(vocab_size), std::move(eos), mode);
+}
+
+TokenId sample(const std::vector<float>& logits, Sequence sequence, std::vector<TokenId> eos = {}) {
+  return sampler_of(logits.size(), std::move(eos)).sample(logits, sequence).token;
 }
 
 // Relative frequencies of many draws with different seeds.
 std::map<TokenId, double> frequencies(const std::vector<float>& logits, SamplingParams params,
                                       int draws = 20000) {
-  Sampler sampler(static_cast<std::int32_t>(logits.size()), {});
+  Sampler sampler = sampler_of(logits.size());
   std::map<TokenId, double> counts;
   for (int seed = 0; seed < draws; ++seed) {
     params.seed = static_cast<std::uint64_t>(seed);
-    counts[sampler.sample(logits, sequence_of(params))] += 1.0 / draws;
+    Sequence sequence = sequence_of(params);
+    counts[sampler.sample(logits, sequence).token] += 1.0 / draws;
   }
   return counts;
 }
@@ -157,10 +162,10 @@ TEST(Sampler, Penalties) {
     params.repetition_penalty = c.repetition;
     params.presence_penalty = c.presence;
     params.frequency_penalty = c.frequency;
-    Sampler sampler(3, {});
-    const Sequence sequence = sequence_of(params, c.prompt, c.output);
-    EXPECT_EQ(sampler.sample(c.logits, sequence), c.want) << c.name;
-    EXPECT_EQ(sampler.sample(c.logits, sequence), c.want) << c.name << ", again";
+    Sampler sampler = sampler_of(3);
+    Sequence sequence = sequence_of(params, c.prompt, c.output);
+    EXPECT_EQ(sampler.sample(c.logits, sequence).token, c.want) << c.name;
+    EXPECT_EQ(sampler.sample(c.logits, sequence).token, c.want) << c.name << ", again";
   }
 }
 
@@ -183,7 +188,7 @@ TEST(Sampler, BiasAndMinTokens) {
 
 // Protects: log-probabilities, ranks and order are those of the raw logits, ties by ascending id.
 TEST(Sampler, Scores) {
-  Sampler sampler(4, {});
+  Sampler sampler = sampler_of(4);
   const std::vector<float> logits = {1.0f, 3.0f, 3.0f, kNan};
   const double sum = std::exp(1.0) + 2 * std::exp(3.0);
   const TokenLogprobs scored = sampler.score(logits, 2, 3);
@@ -197,6 +202,54 @@ TEST(Sampler, Scores) {
   EXPECT_NEAR(scored.top[2].logprob, 1 - std::log(sum), 1e-6);
   EXPECT_TRUE(sampler.score(logits, 0, 0).top.empty());
   EXPECT_EQ(sampler.score(logits, 0, 100).top.size(), 4u);
+  EXPECT_EQ(sampler.score(logits, 0, -1).top.size(), 4u);
+}
+
+// Protects: what each logprobs mode reports of a drawn token, and logprob_token_ids in their order.
+TEST(Sampler, LogprobsModes) {
+  const std::vector<float> logits = {2, 1, 0,
+                                     -1};  // 2 is banned below, then 0 halved: {1, 1, -inf, -1}
+  struct Case {
+    LogprobsMode mode;
+    float temperature;
+    std::int32_t top_k;
+    std::vector<double> want;  // of tokens 3, 1, 0
+  };
+  const double raw = std::log(std::exp(2) + std::exp(1) + 1 + std::exp(-1));
+  const double greedy = std::log(2 * std::exp(1) + std::exp(-1));
+  const double drawn = std::log(2 * std::exp(2));
+  const Case kCases[] = {
+      {LogprobsMode::kRawLogprobs, 0.5f, 2, {-1 - raw, 1 - raw, 2 - raw}},
+      {LogprobsMode::kRawLogits, 0.5f, 2, {-1, 1, 2}},
+      {LogprobsMode::kProcessedLogprobs, 0, 2, {-1 - greedy, 1 - greedy, 1 - greedy}},
+      {LogprobsMode::kProcessedLogits, 0, 2, {-1, 1, 1}},
+      {LogprobsMode::kProcessedLogprobs, 0.5f, 2, {-kInf, 2 - drawn, 2 - drawn}},
+      {LogprobsMode::kProcessedLogits, 0.5f, 2, {-kInf, 2, 2}},
+  };
+  for (const Case& c : kCases) {
+    SamplingParams params;
+    params.temperature = c.temperature;
+    params.top_k = c.top_k;
+    params.repetition_penalty = 2;
+    params.bad_words = {{2}};
+    params.logprob_token_ids = {3, 1, 0};
+    Sequence sequence = sequence_of(params, {0});
+    const Sampler::Sample drawn_token = sampler_of(4, {}, c.mode).sample(logits, sequence);
+    ASSERT_TRUE(drawn_token.logprobs);
+    ASSERT_EQ(drawn_token.logprobs->top.size(), 3u);
+    for (std::size_t i = 0; i < 3; ++i) {
+      const TokenLogprobs::Entry& entry = drawn_token.logprobs->top[i];
+      EXPECT_EQ(entry.token, params.logprob_token_ids[i]);
+      if (std::isinf(c.want[i])) {
+        EXPECT_EQ(entry.logprob, -kInf);
+      } else {
+        EXPECT_NEAR(entry.logprob, c.want[i], 1e-6);
+      }
+      if (entry.token == drawn_token.token) {
+        EXPECT_EQ(entry.logprob, drawn_token.logprobs->chosen.logprob);
+      }
+    }
+  }
 }
 
 // Protects: draws are a function of (seed, position) alone, cover [0, 1) evenly and do not repeat.

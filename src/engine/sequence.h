@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/request.h"
+#include "engine/token_counts.h"
 
 namespace bitcpm {
 
@@ -20,6 +21,7 @@ struct Sequence {
   std::int64_t arrival = 0;          // place in the order of Scheduler::add()
   std::int32_t preemptions = 0;
   std::int32_t prefix_hit = -1;  // prompt tokens found cached at the first admission; -1: none yet
+  TokenCounts counts;            // of `tokens`, as far as penalties have needed them
 
   Sequence(RequestId request, std::vector<TokenId> prompt, SamplingParams sampling)
       : id(request),

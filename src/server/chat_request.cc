@@ -104,8 +104,7 @@ void read_logprobs(FieldReader& fields, const RequestLimits& limits, ChatRequest
   if (prompt_logprobs && request.options.stream) {
     fields.fail("'prompt_logprobs' are not available with 'stream': true", "prompt_logprobs");
   }
-  request.options.sampling.prompt_logprobs =
-      static_cast<std::int32_t>(prompt_logprobs.value_or(-1));
+  request.options.sampling.prompt_logprobs = prompt_logprobs;
 }
 
 void read_refused(FieldReader& fields) {

@@ -78,10 +78,9 @@ void read_logprobs(FieldReader& fields, const RequestLimits& limits, CompletionR
     fields.fail("'prompt_logprobs' are not available with 'stream': true", "prompt_logprobs");
   }
   request.want_prompt_logprobs = prompt_logprobs.has_value();
-  sampling.logprobs = static_cast<std::int32_t>(logprobs.value_or(-1));
+  sampling.logprobs = logprobs;
   const auto echoed = request.echo ? logprobs : std::nullopt;
-  sampling.prompt_logprobs =
-      static_cast<std::int32_t>(std::max(prompt_logprobs.value_or(-1), echoed.value_or(-1)));
+  sampling.prompt_logprobs = std::max(prompt_logprobs, echoed);  // an unset one is least
 }
 
 }  // namespace

@@ -97,9 +97,9 @@ class FakeEngine {
   bool step(RequestId id, Job& job) {
     EngineEvent event;
     event.request = id;
-    if (job.params.prompt_logprobs >= 0 && job.emitted == 0) {
+    if (job.params.prompt_logprobs && job.emitted == 0) {
       for (std::size_t i = 1; i < job.prompt_tokens; ++i) {
-        event.prompt_logprobs.push_back(logprobs_of(50, job.params.prompt_logprobs));
+        event.prompt_logprobs.push_back(logprobs_of(50, *job.params.prompt_logprobs));
       }
     }
     if (job.cancelled) {
@@ -114,8 +114,8 @@ class FakeEngine {
         event.finish = FinishReason::kLength;
       }
     }
-    if (event.token && job.params.logprobs >= 0) {
-      event.logprobs = logprobs_of(*event.token, job.params.logprobs);
+    if (event.token && job.params.logprobs) {
+      event.logprobs = logprobs_of(*event.token, *job.params.logprobs);
     }
     const bool is_last = event.finish.has_value();
     job.sink(std::move(event));

@@ -162,7 +162,7 @@ std::string AnswerWriter::usage_chunk(const Usage& usage) const {
 }
 
 json::value AnswerWriter::logprobs(const ChoiceDelta& delta) const {
-  if (request_.options.sampling.logprobs < 0) return nullptr;
+  if (!request_.options.sampling.wants_logprobs()) return nullptr;
   return request_.is_chat ? chat_logprobs(delta.rows) : completion_logprobs(delta.rows);
 }
 

@@ -95,7 +95,7 @@ std::optional<ApiError> add_echo(PreparedPrompt& prompt, bool was_cut, const Tok
     if (!text.ok()) return from_error(text.error());
     if (!options.return_token_ids) prompt.echo_text = std::move(*text);
   }
-  if (options.sampling.logprobs >= 0) locate_tokens(prompt, tokenizer, skip_special_tokens);
+  if (options.sampling.wants_logprobs()) locate_tokens(prompt, tokenizer, skip_special_tokens);
   return std::nullopt;
 }
 
@@ -165,7 +165,7 @@ Parsed<PreparedRequest> prepare_chat(std::string_view body, const RequestLimits&
   prepared.is_chat = true;
   prepared.unknown_fields = unknown_fields(fields);
   prepared.response_role = std::move(request.context.response_role);
-  prepared.want_prompt_logprobs = request.options.sampling.prompt_logprobs >= 0;
+  prepared.want_prompt_logprobs = request.options.sampling.prompt_logprobs.has_value();
   prepared.prompts.push_back({std::move(std::get<std::vector<TokenId>>(ids)), {}, {}});
   prepared.options = std::move(request.options);
   if (auto error = fit_context(prepared, limits)) return std::move(*error);

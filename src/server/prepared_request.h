@@ -29,7 +29,7 @@ struct PreparedRequest {
   std::vector<std::string> unknown_fields;  // a few, for the log
 
   // Scoring a prompt takes the engine one token more than the prompt; echoing it takes nothing.
-  bool needs_engine() const { return !echo_only || options.sampling.prompt_logprobs >= 0; }
+  bool needs_engine() const { return !echo_only || options.sampling.prompt_logprobs; }
 };
 
 struct TextTools {

@@ -172,8 +172,8 @@ TEST(CompletionRequest, FillsInDefaults) {
   EXPECT_EQ(request.options.sampling.top_p, 1.0f);
   EXPECT_EQ(request.options.sampling.top_k, 0);
   EXPECT_EQ(request.options.sampling.repetition_penalty, 1.0f);
-  EXPECT_EQ(request.options.sampling.logprobs, -1);
-  EXPECT_EQ(request.options.sampling.prompt_logprobs, -1);
+  EXPECT_EQ(request.options.sampling.logprobs, std::nullopt);
+  EXPECT_EQ(request.options.sampling.prompt_logprobs, std::nullopt);
   EXPECT_FALSE(request.options.seed.has_value());
   EXPECT_TRUE(request.options.add_special_tokens);
   EXPECT_EQ(std::get<std::string>(request.prompts.at(0)), "hi");

@@ -95,7 +95,7 @@ TEST(EngineGolden, BitsDoNotDependOnLoad) {
     SamplingParams p = greedy();
     p.max_tokens = 40;
     p.ignore_eos = i % 2 == 0;
-    p.prompt_logprobs = i % 3 == 0 ? 2 : -1;
+    if (i % 3 == 0) p.prompt_logprobs = 2;
     if (i % 2 == 1) {
       p.temperature = 0.9f;
       p.top_p = 0.9f;
