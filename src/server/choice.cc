@@ -42,7 +42,7 @@ void Choice::begin(EngineEvent& event, ChoiceDelta& delta) {
   if (request_.echo) {
     delta.text = prompt_.echo_text;
     characters_ = count_characters(prompt_.echo_text);
-    const bool want_rows = request_.options.sampling.logprobs >= 0;
+    const bool want_rows = request_.options.sampling.wants_logprobs();
     for (std::size_t i = 0; want_rows && i < prompt_.ids.size(); ++i) {
       TokenRow row{prompt_.ids[i], std::nullopt, prompt_.offsets[i]};
       if (i > 0 && i - 1 < event.prompt_logprobs.size()) {
@@ -57,7 +57,7 @@ void Choice::begin(EngineEvent& event, ChoiceDelta& delta) {
 void Choice::accept_token(EngineEvent& event, ChoiceDelta& delta) {
   ++completion_tokens_;
   delta.token_ids.push_back(*event.token);
-  if (request_.options.sampling.logprobs >= 0) {
+  if (request_.options.sampling.wants_logprobs()) {
     delta.rows.push_back({*event.token, std::move(event.logprobs), characters_});
   }
   const bool is_stop_token = event.finish == FinishReason::kStop;
