@@ -16,12 +16,13 @@ build_preset = scripts/configure.sh $(1) && cmake --build build/$(1) --parallel 
 run_tests = ctest --test-dir build/$(1) --parallel $(JOBS) --output-on-failure
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-arm build dev tsan bench fuzz format check tidy clean setup
+.PHONY: help serve test test-clients test-arm build dev tsan bench fuzz format check tidy clean setup
 
 help:
 	@echo 'make serve   build the release and serve the OpenAI API on $(HOST):$(PORT)'
 	@echo '             MODEL=dir (default: the built-in bitcpm-tiny)  PORT=n  HOST=address  ARGS="..."'
 	@echo 'make test    build everything and run all tests'
+	@echo 'make test-clients  the OpenAI clients that people use, and the chat page, against the server'
 	@echo 'make build   build/release/bin/bitcpm only'
 	@echo 'make dev     build and test under the address and undefined-behaviour sanitizers'
 	@echo 'make tsan    build and test under the thread sanitizer'
@@ -45,6 +46,12 @@ serve: build
 test: setup
 	@$(call build_preset,release,all)
 	@$(call run_tests,release)
+
+test-clients:
+	@scripts/setup.sh build clients
+	@$(call build_preset,release,bin/bitcpm)
+	@tests/clients/install.sh
+	@tests/clients/run.py $(ARGS)
 
 dev tsan: setup
 	@$(call build_preset,$@,all)

@@ -4,6 +4,7 @@
 #   fuzz    clang with libFuzzer    tidy    clang-tidy
 #   arm     cross compiler and emulator of 64-bit Arm, for scripts/test_arm.sh
 #   bench   Google Benchmark
+#   clients Python with venv; tests/clients/install.sh takes the rest from PyPI and npm
 # On Debian 12 what is missing is installed by package name; it needs root or sudo only then.
 # Elsewhere the missing packages are named and the build goes on with what the machine has.
 # Changes nothing, prints nothing and takes a moment when everything is there.
@@ -58,6 +59,13 @@ collect_missing() {
         done
         ;;
       bench) need_package libbenchmark-dev ;;
+      clients)
+        need_command python3 python3
+        python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
+        need_command chromium chromium
+        [ -d /usr/share/fonts/opentype/noto ] || need_package fonts-noto-cjk
+        need_command nginx nginx-light
+        ;;
       tidy) need_command clang-tidy-14 clang-tidy-14 ;;
       *)
         say "unknown purpose: $purpose" >&2

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "server/disconnect_watch.h"
+#include "server/page.h"
 #include "server/request_body.h"
 #include "server/sse.h"
 #include "server/tokenize_api.h"
@@ -173,6 +174,13 @@ asio::awaitable<bool> Connection::dispatch(Route route) {
     case Route::kVersion:
       reply.body = json::serialize(json::object{{"version", BITCPM_VERSION}});
       break;
+    case Route::kPage: {
+      const PageFile& file = *find_page_file(path_of(request_.target()));
+      reply.body = file.body;
+      reply.content_type = file.content_type;
+      reply.is_page = true;
+      break;
+    }
     default:
       co_return co_await generate(route);
   }
@@ -319,6 +327,9 @@ asio::awaitable<bool> Connection::send(Reply reply) {
     response.set(http::field::retry_after, std::to_string(reply.retry_after_s));
   }
   if (!reply.allow.empty()) response.set(http::field::allow, reply.allow);
+  if (reply.is_page) {
+    for (const PageHeader& header : kPageHeaders) response.set(header.name, header.value);
+  }
   response.version(request_.version() == 10 ? 10 : 11);
   response.keep_alive(keep_alive_ && !context_.stopping);
   response.content_length(reply.body.size());

@@ -42,6 +42,7 @@ class Connection {
     std::string_view content_type = "application/json";
     int retry_after_s = 0;
     std::string allow;
+    bool is_page = false;  // with the headers that keep a page to itself
   };
 
   // Each returns whether the connection may go on.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "server/page.h"
+
 namespace bitcpm {
 namespace {
 
@@ -21,13 +23,13 @@ constexpr Entry kEntries[] = {
     {Route::kChatCompletions, true, "/v1/chat/completions"},
     {Route::kTokenize, true, "/tokenize"},
     {Route::kDetokenize, true, "/detokenize"},
+    {Route::kPage, false, "/"},
 };
 
 constexpr std::string_view kModelPrefix = "/v1/models/";
 
-std::string_view path_of(std::string_view target) { return target.substr(0, target.find('?')); }
-
 bool matches(const Entry& entry, std::string_view path) {
+  if (entry.route == Route::kPage) return find_page_file(path) != nullptr;
   if (entry.route != Route::kModel) return entry.path == path;
   return path.size() > kModelPrefix.size() && path.starts_with(kModelPrefix);
 }
@@ -39,6 +41,8 @@ int hex_digit(char c) {
 }
 
 }  // namespace
+
+std::string_view path_of(std::string_view target) { return target.substr(0, target.find('?')); }
 
 Parsed<Route> find_route(std::string_view method, std::string_view target) {
   const std::string_view path = path_of(target);

@@ -17,11 +17,15 @@ enum class Route : std::uint8_t {
   kChatCompletions,
   kTokenize,
   kDetokenize,
+  kPage,  // a file of the chat page, see page.h
 };
 
 // `target` as in the request line; a query is ignored. HEAD goes where GET goes.
 // Errors: 404, 405 with `allow`.
 Parsed<Route> find_route(std::string_view method, std::string_view target);
+
+// `target` without its query.
+std::string_view path_of(std::string_view target);
 
 std::string_view route_path(Route route);
 

@@ -21,11 +21,13 @@ TEST(Router, FindsRoutes) {
       {"GET", "/health?x=1", 200},      {"POST", "/health", 405},
       {"GET", "/v1/models", 200},       {"GET", "/v1/models/", 404},
       {"POST", "/v1/completions", 200}, {"GET", "/v1/completions", 405},
-      {"OPTIONS", "/v1/models", 405},   {"GET", "/", 404},
+      {"OPTIONS", "/v1/models", 405},   {"GET", "/", 200},
       {"POST", "/../v1/models", 404},   {"GET", "", 404},
       {"get", "/health", 405},          {"POST", "/v1/chat/completions", 200},
       {"GET", "/v1/models/tiny", 200},  {"HEAD", "/v1/models//a/b/", 200},
       {"POST", "/v1/models/tiny", 405}, {"GET", "/v1/models/?x", 404},
+      {"HEAD", "/page/page.js", 200},   {"GET", "/page/", 404},
+      {"GET", "/?lang=zh", 200},        {"POST", "/", 405},
   };
   for (const Case& c : kCases) {
     const auto route = find_route(c.method, c.target);
