@@ -37,6 +37,7 @@ EngineConfig engine_config(const ServeOptions& options, const MemoryPlan& plan) 
   EngineConfig config;
   config.max_model_len = plan.max_model_len;
   config.kv_cache_bytes = plan.kv_cache_bytes;
+  config.enable_prefix_caching = options.prefix_caching;
   const auto choose = [](OptionalCount given, std::int32_t& target) {
     if (given) target = static_cast<std::int32_t>(*given);
   };

@@ -32,8 +32,6 @@ constexpr IgnoredFlag kIgnoredFlags[] = {
     {"--max-parallel-loading-workers", true},
     {"--max-seq-len-to-capture", true},
     {"--compilation-config", true},
-    {"--enable-prefix-caching", false},
-    {"--no-enable-prefix-caching", false},
     {"--enable-chunked-prefill", false},
     {"--no-enable-chunked-prefill", false},
     {"--async-scheduling", false},
@@ -76,6 +74,8 @@ void add_limit_options(CLI::App& app, ServeOptions& options) {
             "Requests running at once (default: 64)");
   add_count(app, "--max-num-batched-tokens", options.max_num_batched_tokens, 1, kMaxBatchedTokens,
             "Tokens per forward pass (default: 512)");
+  app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options.prefix_caching,
+               "Find the beginnings of prompts that were computed before (default: on)");
   add_count(app, "--max-logprobs", options.max_logprobs, -1, kMaxLogprobs,
             "Most likely tokens a request may ask for; -1: all of the vocabulary (default: 20)");
   add_word(app, "--logprobs-mode", options.logprobs_mode,

@@ -19,6 +19,7 @@ struct ServeOptions {
   OptionalCount max_num_batched_tokens;
   OptionalCount max_logprobs;
   std::string logprobs_mode = "raw_logprobs";
+  bool prefix_caching = true;
   OptionalCount kv_cache_bytes;
   std::string dtype = "auto";
   std::string generation_config = "auto";

@@ -39,5 +39,85 @@ TEST(BlockPoolDeathTest, DoubleReleaseAborts) {
   EXPECT_DEATH(pool.release(copy), "check failed");
 }
 
+BlockHash named(std::uint64_t name) { return {name, ~name}; }
+
+// Protects: a published block outlives its holder and is taken up again by its hash; when room is
+// needed, the block idle longest goes, and of one sequence the later block before the earlier.
+TEST(BlockPool, RemembersFullBlocksUntilTheRoomIsNeeded) {
+  BlockPool pool(4, 32);
+  std::vector<std::int32_t> a;
+  ASSERT_TRUE(pool.reserve(96, a));
+  EXPECT_EQ(pool.publish(a[0], named(1)), a[0]);
+  EXPECT_EQ(pool.publish(a[1], named(2)), a[1]);
+  const std::vector<std::int32_t> had = a;
+  pool.release(a);
+  EXPECT_EQ(pool.used(), 0);
+  EXPECT_EQ(pool.known(), 2);
+
+  const BlockHash prefix[] = {named(1), named(2), named(3)};
+  std::vector<std::int32_t> b;
+  pool.take_known(prefix, b);
+  EXPECT_EQ(b, (std::vector<std::int32_t>{had[0], had[1]}));
+  EXPECT_EQ(pool.used(), 2);
+  std::vector<std::int32_t> c;
+  EXPECT_FALSE(pool.reserve(96, c)) << "what is held must not be given away";
+  pool.release(b);
+  ASSERT_TRUE(pool.reserve(96, c));
+  EXPECT_TRUE(pool.knows(named(1)));
+  EXPECT_FALSE(pool.knows(named(2)));
+  pool.check_integrity();
+}
+
+// Protects: a block is free for others only when its last holder lets go.
+TEST(BlockPool, CountsHolders) {
+  BlockPool pool(2, 32);
+  std::vector<std::int32_t> a;
+  std::vector<std::int32_t> b;
+  ASSERT_TRUE(pool.reserve(32, a));
+  (void)pool.publish(a[0], named(1));
+  const BlockHash prefix[] = {named(1)};
+  pool.take_known(prefix, b);
+  EXPECT_EQ(pool.holders(a[0]), 2);
+  pool.release(a);
+  EXPECT_EQ(pool.used(), 1);
+  pool.release(b);
+  EXPECT_EQ(pool.used(), 0);
+  pool.check_integrity();
+}
+
+// Protects: the same content is kept once: who computed it a second time is handed the first.
+TEST(BlockPool, PublishingAgainReturnsTheKnownBlock) {
+  BlockPool pool(2, 32);
+  std::vector<std::int32_t> a;
+  std::vector<std::int32_t> b;
+  ASSERT_TRUE(pool.reserve(32, a));
+  ASSERT_TRUE(pool.reserve(32, b));
+  (void)pool.publish(a[0], named(1));
+  b[0] = pool.publish(b[0], named(1));
+  EXPECT_EQ(b[0], a[0]);
+  EXPECT_EQ(pool.used(), 1);
+  EXPECT_EQ(pool.publish(a[0], named(1)), a[0]);
+  pool.check_integrity();
+}
+
+// Protects: forgetting frees what is idle, leaves what is held, and finds nothing any more.
+TEST(BlockPool, ForgetsAll) {
+  BlockPool pool(3, 32);
+  std::vector<std::int32_t> a;
+  std::vector<std::int32_t> b;
+  ASSERT_TRUE(pool.reserve(32, a));
+  ASSERT_TRUE(pool.reserve(32, b));
+  (void)pool.publish(a[0], named(1));
+  (void)pool.publish(b[0], named(2));
+  pool.release(a);
+  pool.forget_all();
+  EXPECT_FALSE(pool.knows(named(1)));
+  EXPECT_FALSE(pool.knows(named(2)));
+  EXPECT_EQ(pool.used(), 1);
+  pool.check_integrity();
+  pool.release(b);
+  pool.check_integrity();
+}
+
 }  // namespace
 }  // namespace bitcpm

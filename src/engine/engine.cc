@@ -32,7 +32,8 @@ struct Submit {
 struct Cancel {
   RequestId request;
 };
-using Command = std::variant<Submit, Cancel>;
+struct ResetPrefixCache {};
+using Command = std::variant<Submit, Cancel, ResetPrefixCache>;
 
 // What other threads want of the engine thread.
 class Inbox {
@@ -84,7 +85,11 @@ struct Engine::Impl {
         config(engine_config),
         workspace(std::move(scratch)),
         cache(std::move(kv)),
-        scheduler({config.max_model_len, config.max_num_seqs, config.max_num_batched_tokens},
+        scheduler({.max_model_len = config.max_model_len,
+                   .max_num_seqs = config.max_num_seqs,
+                   .max_num_batched_tokens = config.max_num_batched_tokens,
+                   .enable_prefix_caching = config.enable_prefix_caching,
+                   .hash_key = random_hash_key()},
                   model.config().eos_token_ids,
                   BlockPool(cache->num_blocks(), model.backend().kv_block_tokens())),
         rows(model.config().vocab_size, model.config().eos_token_ids, config.logprobs_mode,
@@ -116,8 +121,10 @@ struct Engine::Impl {
       client.sink = std::move(submit->sink);
       client.times.arrival = submit->arrival;
       scheduler.add(std::move(submit->sequence));
+    } else if (const Cancel* ended = std::get_if<Cancel>(&command)) {
+      cancel(ended->request);
     } else {
-      cancel(std::get<Cancel>(command).request);
+      scheduler.reset_prefix_cache();
     }
   }
 
@@ -226,7 +233,9 @@ struct Engine::Impl {
     counters.waiting = scheduler.waiting();
     counters.kv_blocks_used = scheduler.pool().used();
     counters.kv_blocks_total = scheduler.pool().total();
-    counters.preemptions_total = scheduler.preemptions();
+    counters.preemptions_total = scheduler.counters().preemptions;
+    counters.prefix_cache_queries = scheduler.counters().prefix_queries;
+    counters.prefix_cache_hits = scheduler.counters().prefix_hits;
     const std::lock_guard lock(published_mutex);
     published = counters;
   }
@@ -327,6 +336,8 @@ Result<RequestId> Engine::submit(std::vector<TokenId> prompt, SamplingParams par
 }
 
 void Engine::cancel(RequestId request) { impl_->inbox.push(Cancel{request}); }
+
+void Engine::reset_prefix_cache() { impl_->inbox.push(ResetPrefixCache{}); }
 
 EngineStats Engine::stats() const {
   const std::lock_guard lock(impl_->published_mutex);

@@ -55,6 +55,9 @@ class Engine {
   // as always.
   void cancel(RequestId request);
 
+  // Forgets every prompt computed so far, before the next step. Any thread.
+  void reset_prefix_cache();
+
   EngineStats stats() const;           // any thread
   const EngineConfig& config() const;  // as it runs: max_logprobs is never -1
 

@@ -8,15 +8,18 @@
 #include <vector>
 
 #include "base/function_ref.h"
+#include "engine/block_hash.h"
 #include "engine/block_pool.h"
 #include "engine/sequence.h"
 
 namespace bitcpm {
 
-struct SchedulerLimits {
+struct SchedulerConfig {
   std::int32_t max_model_len = 0;
   std::int32_t max_num_seqs = 0;
   std::int32_t max_num_batched_tokens = 0;  // >= max_num_seqs, so that every decode fits a step
+  bool enable_prefix_caching = true;
+  HashKey hash_key{};  // of the prefix cache; secret
 };
 
 // What one sequence does in one step.
@@ -39,13 +42,26 @@ struct Outcome {
   std::int32_t preemptions = 0;    // so far
 };
 
-// Decides who runs: continuous batching with chunked prefill, by priority and then first come first
-// served, recompute on preemption, of the least urgent first. No clock, no tensors, no threads: a
-// function of the calls made to it.
+struct SchedulerCounters {
+  std::int64_t preemptions = 0;
+  std::int64_t prefix_queries = 0;  // prompt tokens of requests at their first admission
+  std::int64_t prefix_hits = 0;     // those of them found in the prefix cache
+};
+
+// Decides who runs. Continuous batching with chunked prefill; requests are served in the order of
+// (priority, arrival); who is last in it gives its blocks back when they run out or when an earlier
+// one has no place, and is computed again, to the same bits. Full blocks are shared by content.
+//
+// The bound: whoever is first in the order is in every step, with its next token or, while it reads
+// its prompt, with at least c = ceil((max_num_batched_tokens - max_num_seqs + 1) / 2) tokens of it.
+// So a request that k others precede, and none later overtakes by priority, has ended after the sum
+// of ceil(prompt / c) + max_tokens over those k and itself.
+//
+// No clock, no tensors, no threads: a function of the calls made to it.
 class Scheduler {
  public:
   // pool must hold max_model_len tokens, so that any one sequence fits alone.
-  Scheduler(const SchedulerLimits& limits, std::vector<TokenId> eos_token_ids, BlockPool pool);
+  Scheduler(const SchedulerConfig& config, std::vector<TokenId> eos_token_ids, BlockPool pool);
 
   void add(std::unique_ptr<Sequence> sequence);
 
@@ -57,35 +73,45 @@ class Scheduler {
   const StepPlan& plan();
   std::span<const Outcome> commit(std::span<const TokenId> sampled);
 
+  // Forgets what the prefix cache knows. Not between plan() and commit().
+  void reset_prefix_cache();
+
   bool idle() const { return running_.empty() && waiting_.empty(); }
   std::int32_t running() const { return static_cast<std::int32_t>(running_.size()); }
   std::int32_t waiting() const { return static_cast<std::int32_t>(waiting_.size()); }
-  std::int64_t preemptions() const { return preemptions_; }
+  const SchedulerCounters& counters() const { return counters_; }
   const BlockPool& pool() const { return pool_; }
   std::vector<RequestId> requests() const;  // all that are here, running first
 
   void check_integrity() const;  // aborts if an invariant is broken
 
  private:
-  bool reserve(Sequence& sequence, std::int32_t num_tokens);
+  void plan_decodes();
+  void admit_waiting(bool preempted);
+  bool make_place(Sequence& sequence, std::int32_t kept_places, bool preempted);
+  bool attach(Sequence& sequence);
+  bool computed_by_another(Sequence& sequence);
+  void plan_prompts();
+  void schedule(Sequence& sequence, std::int32_t num_tokens);
   void preempt_last();
-  void schedule(Sequence& sequence, std::int32_t num_tokens, bool first);
-  void plan_running(FunctionRef<bool(const Sequence&)> wanted);
-  void admit_waiting();
+
+  std::span<const BlockHash> hashes_of(Sequence& sequence, std::int32_t tokens) const;
+  void publish_full_blocks(Sequence& sequence);
   Outcome accept_token(Sequence& sequence, TokenId token) const;
   void remove_finished();
 
-  SchedulerLimits limits_;
+  SchedulerConfig config_;
   std::vector<TokenId> eos_token_ids_;
   BlockPool pool_;
-  std::vector<std::unique_ptr<Sequence>> running_;  // in order of priority, then of arrival
-  std::deque<std::unique_ptr<Sequence>> waiting_;   // likewise
-  std::int64_t next_arrival_ = 0;
-  std::int32_t budget_ = 0;  // tokens that the plan being made may still take
+  BlockHasher hasher_;
+  std::vector<std::unique_ptr<Sequence>> running_;  // in order
+  std::deque<std::unique_ptr<Sequence>> waiting_;   // in order
   StepPlan plan_;
+  std::int32_t budget_ = 0;  // tokens that the plan being made may still take
   std::vector<Outcome> outcomes_;
   std::vector<Sequence*> finished_;
-  std::int64_t preemptions_ = 0;
+  std::int64_t next_arrival_ = 0;
+  SchedulerCounters counters_;
 };
 
 }  // namespace bitcpm

@@ -2,8 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
-#include <random>
+#include <numeric>
 
 namespace bitcpm {
 namespace {
@@ -11,12 +10,14 @@ namespace {
 constexpr TokenId kEos = 2;
 constexpr std::int32_t kBlockTokens = 4;
 
+// A request whose prompt has nothing in common with that of any other id.
 std::unique_ptr<Sequence> make_sequence(RequestId id, std::int32_t prompt,
                                         std::int32_t max_tokens) {
   SamplingParams params;
   params.max_tokens = max_tokens;
-  return std::make_unique<Sequence>(id, std::vector<TokenId>(static_cast<std::size_t>(prompt), 7),
-                                    params);
+  std::vector<TokenId> tokens(static_cast<std::size_t>(prompt));
+  std::iota(tokens.begin(), tokens.end(), static_cast<TokenId>(10000 * id));
+  return std::make_unique<Sequence>(id, std::move(tokens), params);
 }
 
 // Plays the model: every entry that samples gets `token`.
@@ -113,68 +114,100 @@ TEST(Scheduler, ServesByPriority) {
   EXPECT_EQ(finished, (std::vector<RequestId>{2, 4, 0, 3, 1}));
 }
 
-// Protects, over random workloads in pools so small that preemption is the rule: every request gets
-// exactly one terminal outcome and exactly its tokens in order; no block leaks; no step is empty
-// while there is work; the invariants hold after each step.
-TEST(Scheduler, RandomWorkloads) {
-  std::int64_t preemptions = 0;
-  for (unsigned seed = 0; seed < 300; ++seed) {
-    std::mt19937 rng(seed);
-    const auto pick = [&](std::int32_t least, std::int32_t most) {
-      return least + static_cast<std::int32_t>(rng() % static_cast<unsigned>(most - least + 1));
-    };
-    const std::int32_t max_model_len = pick(8, 60);
-    const std::int32_t seqs = pick(1, 6);
-    const std::int32_t blocks = (max_model_len + kBlockTokens - 1) / kBlockTokens + pick(0, 6);
-    Scheduler scheduler({max_model_len, seqs, seqs + pick(0, 20)}, {kEos},
-                        BlockPool(blocks, kBlockTokens));
-    struct Expected {
-      std::int32_t max_tokens;
-      std::int32_t tokens = 0;
-      int terminal = 0;
-    };
-    std::map<RequestId, Expected> requests;
-    const auto record = [&](const Outcome& outcome) {
-      Expected& e = requests.at(outcome.request);
-      EXPECT_EQ(e.terminal, 0) << "an event after the last one";
-      e.tokens += outcome.token ? 1 : 0;
-      e.terminal += outcome.finish ? 1 : 0;
-      if (outcome.finish == FinishReason::kLength) {
-        EXPECT_EQ(e.tokens, e.max_tokens);
-      }
-    };
-    RequestId next_id = 1;
-    for (int round = 0; round < 200 || !scheduler.idle(); ++round) {
-      ASSERT_LT(round, 20000) << "no progress, seed " << seed;
-      if (round < 200 && pick(0, 3) == 0) {
-        const std::int32_t prompt = pick(1, max_model_len - 1);
-        const std::int32_t max_tokens = pick(1, max_model_len - prompt);
-        requests[next_id] = {max_tokens};
-        scheduler.add(make_sequence(next_id++, prompt, max_tokens));
-      }
-      if (pick(0, 20) == 0 && next_id > 1) {
-        if (const auto outcome =
-                scheduler.cancel(static_cast<RequestId>(pick(1, static_cast<int>(next_id))))) {
-          record(*outcome);
-        }
-      }
-      scheduler.check_integrity();
-      const bool work = !scheduler.idle();
-      const StepPlan plan = scheduler.plan();
-      EXPECT_EQ(plan.empty(), !work);
-      std::vector<TokenId> sampled;
-      for (const PlannedSequence& planned : plan) {
-        EXPECT_GE(planned.num_tokens, 1);
-        if (planned.samples) sampled.push_back(pick(0, 30) == 0 ? kEos : 7);
-      }
-      for (const Outcome& outcome : scheduler.commit(sampled)) record(outcome);
-      scheduler.check_integrity();
+// Protects: a prompt that was computed is not computed again, as far as its blocks are full and its
+// last token's logits allow; another salt, or none, finds nothing.
+TEST(Scheduler, FindsThePrefixUnderItsSaltOnly) {
+  struct Case {
+    const char* name;
+    const char* salt;
+    std::optional<std::int32_t> prompt_logprobs;
+    bool caching;
+    std::int32_t cached;
+  };
+  const Case kCases[] = {
+      {"same salt", "tenant", {}, true, 8},    // of 12: the last token must be computed
+      {"another salt", "other", {}, true, 0},  //
+      {"no salt", "", {}, true, 0},            //
+      {"prompt scores need all", "tenant", 0, true, 0},
+      {"switched off", "tenant", {}, false, 0},
+  };
+  for (const Case& c : kCases) {
+    Scheduler scheduler({.max_model_len = 32,
+                         .max_num_seqs = 2,
+                         .max_num_batched_tokens = 64,
+                         .enable_prefix_caching = c.caching},
+                        {kEos}, BlockPool(16, kBlockTokens));
+    for (RequestId id = 1; id <= 2; ++id) {
+      auto sequence = make_sequence(1, 12, 1);
+      sequence->id = id;
+      sequence->params.cache_salt = id == 1 ? "tenant" : c.salt;
+      if (id == 2) sequence->params.prompt_logprobs = c.prompt_logprobs;
+      scheduler.add(std::move(sequence));
+      const auto outcomes = step(scheduler, 7);
+      ASSERT_EQ(outcomes.size(), 1u) << c.name;
+      EXPECT_EQ(outcomes[0].cached_tokens, id == 1 ? 0 : c.cached) << c.name;
     }
-    for (const auto& [id, e] : requests) EXPECT_EQ(e.terminal, 1) << "request " << id;
-    EXPECT_EQ(scheduler.pool().used(), 0);
-    preemptions += scheduler.preemptions();
+    EXPECT_EQ(scheduler.counters().prefix_queries, c.caching ? 24 : 0) << c.name;
+    EXPECT_EQ(scheduler.counters().prefix_hits, c.cached) << c.name;
   }
-  EXPECT_GT(preemptions, 1000);  // or the workloads would prove little
+}
+
+// Protects: samples of one prompt share its full blocks: the first computes them, the others wait
+// that one step and compute only what is left.
+TEST(Scheduler, SiblingsShareTheirPrompt) {
+  Scheduler scheduler({64, 8, 64}, {kEos}, BlockPool(64, kBlockTokens));
+  for (RequestId id = 1; id <= 4; ++id) {
+    auto sequence = make_sequence(1, 22, 4);
+    sequence->id = id;
+    scheduler.add(std::move(sequence));
+  }
+  ASSERT_EQ(scheduler.plan().size(), 1u);
+  (void)scheduler.commit(std::vector<TokenId>{7});
+  const StepPlan second = scheduler.plan();
+  ASSERT_EQ(second.size(), 4u);
+  for (std::size_t i = 1; i < 4; ++i) EXPECT_EQ(second[i].num_tokens, 2);
+  (void)scheduler.commit(std::vector<TokenId>(4, 7));
+  scheduler.check_integrity();
+  EXPECT_EQ(scheduler.pool().used(), 5 + 4) << "five shared blocks and a last one each";
+}
+
+// Protects: a preempted request finds its own blocks again if nobody needed the room.
+TEST(Scheduler, PreemptedRequestFindsItsBlocksAgain) {
+  Scheduler scheduler({64, 1, 64}, {kEos}, BlockPool(64, kBlockTokens));
+  scheduler.add(make_sequence(1, 40, 20));
+  step(scheduler, 7);
+  auto urgent = make_sequence(2, 8, 1);
+  urgent->params.priority = -1;
+  scheduler.add(std::move(urgent));
+  const auto outcomes = step(scheduler, 7);
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_EQ(outcomes[0].request, 2u) << "the only place goes to the more urgent one";
+  const StepPlan again = scheduler.plan();
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].num_tokens, 1) << "41 tokens, 40 of them in ten blocks";
+  EXPECT_EQ(scheduler.counters().preemptions, 1);
+  EXPECT_EQ(scheduler.counters().prefix_hits, 0) << "its own blocks are no hit";
+}
+
+// Protects: a short prompt gets its first token within three steps while fifty streams decode, even
+// behind prompts that take many steps.
+TEST(Scheduler, ShortPromptIsReadWithinThreeSteps) {
+  for (const int long_prompts : {0, 1, 3}) {
+    Scheduler scheduler({8192, 64, 512}, {kEos}, BlockPool(20000, kBlockTokens));
+    RequestId id = 1;
+    for (; id <= 50; ++id) scheduler.add(make_sequence(id, 8, 1000));
+    while (step(scheduler, 7).size() < 50) continue;
+    for (int i = 0; i < long_prompts; ++i) scheduler.add(make_sequence(id++, 8000, 10));
+    step(scheduler, 7);
+    scheduler.add(make_sequence(id, 100, 5));
+    int steps = 0;
+    for (bool arrived = false; !arrived; ++steps) {
+      ASSERT_LT(steps, 3) << long_prompts << " long prompts";
+      const auto outcomes = step(scheduler, 7);
+      EXPECT_GE(outcomes.size(), 50u);
+      for (const Outcome& outcome : outcomes) arrived = arrived || outcome.request == id;
+    }
+  }
 }
 
 }  // namespace

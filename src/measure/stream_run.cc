@@ -102,6 +102,7 @@ Result<std::unique_ptr<Engine>> start_engine_for(const Model& model, const Strea
   config.max_num_seqs = load.streams;
   config.max_num_batched_tokens = std::max(config.max_num_batched_tokens, load.streams);
   config.max_waiting_requests = load.streams;  // a run may begin while the last one's ends go out
+  config.enable_prefix_caching = false;        // each run must compute its prompts
   const std::int64_t block = model.backend().kv_block_tokens();
   const std::int64_t kv_tokens = load.streams * ((length + block - 1) / block * block);
   config.kv_cache_bytes = static_cast<std::size_t>(kv_tokens) * kv_bytes_per_token(model.config());

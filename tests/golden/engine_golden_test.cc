@@ -108,7 +108,9 @@ TEST(EngineGolden, BitsDoNotDependOnLoad) {
   const GoldenModel one_thread("auto", 1);
   std::vector<Completion> alone;
   {
-    const auto engine = start_engine(one_thread.model(), roomy(), 8192);
+    EngineConfig cold = roomy();
+    cold.enable_prefix_caching = false;
+    const auto engine = start_engine(one_thread.model(), cold, 8192);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       alone.push_back(complete_all(*engine, {ids[i]}, {params[i]})[0]);
     }
@@ -130,6 +132,7 @@ TEST(EngineGolden, BitsDoNotDependOnLoad) {
     const auto engine = start_engine(golden.model(), c.config, c.kv_tokens);
     expect_same(alone, complete_all(*engine, ids, params), c.name);
     EXPECT_EQ(engine->stats().preemptions_total > 0, c.preempts) << c.name;
+    expect_same(alone, complete_all(*engine, ids, params), c.name + std::string(", cached"));
     EXPECT_EQ(engine->stats().kv_blocks_used, 0) << c.name;
   }
 }
