@@ -36,7 +36,7 @@ collect_missing() {
         need_command jq jq
         need_package ca-certificates  # crates come over https
         for library in libboost1.81-dev libboost-json1.81-dev libcli11-dev libspdlog-dev \
-          libfmt-dev libgtest-dev libxxhash-dev; do
+          libfmt-dev libgtest-dev libssl-dev libxxhash-dev; do
           need_package "$library"
         done
         scripts/find_rust.sh cargo >/dev/null || missing="$missing cargo-web rustc-web"

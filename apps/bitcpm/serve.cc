@@ -5,10 +5,12 @@
 #include <filesystem>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <system_error>
+#include <utility>
 
-#include "address_check.h"
+#include "base/checksum.h"
 #include "base/cpu_budget.h"
 #include "base/log.h"
 #include "commands.h"
@@ -48,26 +50,32 @@ EngineConfig engine_config(const ServeOptions& options, const MemoryPlan& plan) 
   return config;
 }
 
-std::uint16_t port_of(const ServeOptions& options) {
-  return static_cast<std::uint16_t>(options.port.value_or(ServerConfig().port));
-}
-
 GenerationDefaults generation_defaults(const ServeOptions& options, const ModelSetup& setup) {
   return options.generation_config == "auto" ? setup.config.generation : GenerationDefaults{};
 }
 
-ServerConfig server_config(const ServeOptions& options, const ModelSetup& setup) {
-  ServerConfig config;
-  config.host = options.host;
-  config.port = port_of(options);
-  config.numerics = std::string(numerics_name(options.model.numerics));
-  config.served_model_names = options.served_model_names;
-  if (config.served_model_names.empty()) {
-    config.served_model_names = {setup.name};
-    if (options.model.model.empty()) config.served_model_names.emplace_back(kDocumentationName);
+// What decides a seeded answer besides the request: program, numerics, and the model as far as its
+// numbers tell models apart.
+std::string fingerprint(const ModelSetup& setup, std::string_view numerics) {
+  const ModelConfig& c = setup.config;
+  const std::string numbers = fmt::format(
+      "{} {} {} {} {} {} {}", c.architecture, c.num_hidden_layers, c.hidden_size, c.vocab_size,
+      c.max_position_embeddings, setup.report.parameters, setup.report.resident_bytes);
+  return fmt::format("bitcpm-{}-{}-{:08x}", BITCPM_VERSION, numerics,
+                     checksum(std::as_bytes(std::span(numbers))) & 0xFFFFFFFFu);
+}
+
+ServedModel served_model(const ServeOptions& options, const ModelSetup& setup) {
+  ServedModel model;
+  model.numerics = std::string(numerics_name(options.model.numerics));
+  model.names = options.served_model_names;
+  if (model.names.empty()) {
+    model.names = {setup.name};
+    if (options.model.model.empty()) model.names.emplace_back(kDocumentationName);
   }
-  config.generation = generation_defaults(options, setup);
-  return config;
+  model.generation = generation_defaults(options, setup);
+  model.fingerprint = fingerprint(setup, model.numerics);
+  return model;
 }
 
 std::string describe_generation(const GenerationDefaults& defaults) {
@@ -144,21 +152,22 @@ std::string shell_quoted(std::string_view text) {
   return out + "'";
 }
 
-void print_address(const ServerConfig& config, std::uint16_t port) {
+void print_address(const ServerConfig& config, const ServedModel& model, std::uint16_t port) {
   std::string host = config.host;
   if (host == "0.0.0.0") host = "127.0.0.1";  // what a client on this machine connects to
   if (host == "::") host = "::1";
   if (host.find(':') != std::string::npos) host = "[" + host + "]";
-  const std::string address = fmt::format("http://{}:{}", host, port);
-  const json::object body{{"model", config.served_model_names.front()},
+  const bool is_tls = !config.tls.certfile.empty();
+  const std::string address = fmt::format("{}://{}:{}", is_tls ? "https" : "http", host, port);
+  const json::object body{{"model", model.names.front()},
                           {"prompt", "What is quantum computing?"},
                           {"max_tokens", 64},
                           {"temperature", 0}};
-  log_info(visible(
-      fmt::format("serving {} at {}", fmt::join(config.served_model_names, ", "), address)));
+  log_info(visible(fmt::format("serving {} at {}", fmt::join(model.names, ", "), address)));
   // Without the log's prefix, to be pasted as it stands.
-  print(fmt::format("curl -s {}/v1/completions -H 'Content-Type: application/json' -d {}\n",
-                    address, shell_quoted(json::serialize(body))));
+  const char* key = config.api_keys.empty() ? "" : " -H \"Authorization: Bearer $BITCPM_API_KEY\"";
+  print(fmt::format("curl -s {}/v1/completions -H 'Content-Type: application/json'{} -d {}\n",
+                    address, key, shell_quoted(json::serialize(body))));
 }
 
 // What runs, in a dozen lines: nothing is logged that may still fail to run.
@@ -180,19 +189,23 @@ Status log_start(const CLI::App& app, const ServeOptions& options, const ModelSe
   return {};
 }
 
+// Listens first: a mistaken address is told before a model is loaded, and a balancer's probes get a
+// 503 meanwhile.
 Result<ExitCode> run_serve(const CLI::App& app, const ServeOptions& options) {
-  BITCPM_TRY(check_address(options.host, port_of(options)));
+  if (options.edge.log_format == "json") set_log_format(LogFormat::kJson);
+  const ServerConfig server = edge_config(options.edge);
+  BITCPM_ASSIGN(std::unique_ptr<HttpServer> listening, HttpServer::listen(server));
   BITCPM_ASSIGN(const ModelSetup setup, load_model_setup(options.model));
   const std::int32_t max_num_seqs = engine_config(options, {}).max_num_seqs;
   BITCPM_ASSIGN(const MemoryPlan plan, plan_model_memory(setup, setup.max_model_len,
                                                          options.kv_cache_bytes, max_num_seqs));
   const EngineConfig config = engine_config(options, plan);
-  const ServerConfig server = server_config(options, setup);
+  const ServedModel model = served_model(options, setup);
   BITCPM_ASSIGN(const std::unique_ptr<Engine> engine, Engine::start(*setup.model, config));
   BITCPM_TRY(log_start(app, options, setup, config, plan));
-  BITCPM_ASSIGN(const std::unique_ptr<HttpServer> http,
-                HttpServer::start(server, *engine, setup.tokenizer, setup.chat_template));
-  print_address(server, http->port());
+  const std::unique_ptr<HttpServer> http = std::move(listening);  // goes before what it refers to
+  http->serve(model, *engine, setup.tokenizer, setup.chat_template);
+  print_address(server, model, http->port());
   http->wait();
   log_info("stopped");
   return ExitCode::kSuccess;
@@ -210,6 +223,7 @@ std::string step_size_error(const ServeOptions& options) {
 
 std::string serve_usage_error(const ServeOptions& options) {
   if (std::string wrong = step_size_error(options); !wrong.empty()) return wrong;
+  if (std::string wrong = edge_usage_error(options.edge); !wrong.empty()) return wrong;
   if (options.tokenizer.empty()) return {};
   std::error_code ignored;
   if (!options.model.model.empty() &&

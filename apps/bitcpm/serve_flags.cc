@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <string_view>
+#include <utility>
 
 namespace bitcpm {
 namespace {
@@ -24,8 +25,10 @@ constexpr IgnoredFlag kIgnoredFlags[] = {
     {"--disable-log-requests", false},
     {"--no-enable-log-requests", false},
     {"--disable-log-stats", false},
-    {"--disable-uvicorn-access-log", false},
-    {"--uvicorn-log-level", true},
+    {"--enable-request-id-headers", false},
+    {"--enable-server-load-tracking", false},
+    {"--enable-prompt-tokens-details", false},
+    {"--max-log-len", true},
     {"--disable-frontend-multiprocessing", false},
     {"--disable-custom-all-reduce", false},
     {"--distributed-executor-backend", true},
@@ -60,13 +63,21 @@ constexpr std::int64_t kMaxSeqs = 4096;
 constexpr std::int64_t kMaxBatchedTokens = std::int64_t{1} << 16;
 constexpr std::int64_t kMaxLogprobs = std::int64_t{1} << 20;  // beyond any vocabulary
 
-void add_address_options(CLI::App& app, ServeOptions& options) {
-  app.add_option("--host", options.host, "Address to listen on (default: 127.0.0.1)")
-      ->type_name("ADDRESS");
-  add_count(app, "--port", options.port, 0, 65535, "0 takes any free one (default: 8000)");
+void add_name_options(CLI::App& app, ServeOptions& options) {
   app.add_option("--served-model-name", options.served_model_names,
                  "Names that requests may use, the first one in answers (default: MODEL as given)")
       ->type_name("NAME");
+}
+
+// Adds options under a heading of --help.
+template <class Add>
+void in_group(CLI::App& app, const char* heading, Add&& add) {
+  const std::vector<const CLI::Option*> before = std::as_const(app).get_options();
+  add();
+  for (CLI::Option* option : app.get_options()) {
+    const bool is_new = std::find(before.begin(), before.end(), option) == before.end();
+    if (is_new && !option->get_group().empty()) option->group(heading);
+  }
 }
 
 void add_limit_options(CLI::App& app, ServeOptions& options) {
@@ -135,11 +146,15 @@ std::string list_ignored_flags() {
 }  // namespace
 
 void add_serve_options(CLI::App& app, ServeOptions& options) {
-  add_running_options(app, options.model);
-  add_address_options(app, options);
-  add_limit_options(app, options);
-  add_model_format_options(app, options);
-  add_vllm_only_options(app, options);
+  in_group(app, "Model", [&] {
+    add_running_options(app, options.model);
+    add_model_format_options(app, options);
+    add_name_options(app, options);
+  });
+  in_group(app, "Limits", [&] { add_limit_options(app, options); });
+  in_group(app, "Connections, access and logs", [&] { add_edge_options(app, options.edge); });
+  in_group(app, "Flags of vLLM with one setting here",
+           [&] { add_vllm_only_options(app, options); });
   app.footer("Accepted without effect:" + list_ignored_flags() +
              "\nExample:\n  bitcpm serve --host 0.0.0.0 --port 8000 --max-model-len 2048");
 }

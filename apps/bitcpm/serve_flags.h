@@ -6,14 +6,14 @@
 
 #include "model_setup.h"
 #include "option_values.h"
+#include "serve_edge.h"
 
 namespace bitcpm {
 
 // The flags of `serve`: names, spellings and defaults of vLLM's where it has them.
 struct ServeOptions {
   ModelOptions model;
-  std::string host = "127.0.0.1";
-  OptionalCount port;
+  EdgeOptions edge;
   std::vector<std::string> served_model_names;  // empty: the model as given
   OptionalCount max_num_seqs;
   OptionalCount max_num_batched_tokens;

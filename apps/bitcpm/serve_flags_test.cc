@@ -44,8 +44,8 @@ TEST(ServeFlags, TakesTheReferenceDeploymentsFlags) {
   ASSERT_EQ(parsed.error, "");
   EXPECT_EQ(parsed.options.model.model, "/some/model/");
   EXPECT_EQ(parsed.options.model.max_model_len, 2048);
-  EXPECT_EQ(parsed.options.port, 8000);
-  EXPECT_EQ(parsed.options.host, "0.0.0.0");
+  EXPECT_EQ(parsed.options.edge.port, 8000);
+  EXPECT_EQ(parsed.options.edge.host, "0.0.0.0");
   EXPECT_EQ(parsed.ignored,
             (std::vector<std::string>{"--trust-remote-code", "--gpu-memory-utilization",
                                       "--enforce-eager"}));
@@ -83,7 +83,9 @@ TEST(ServeFlags, RefusesWhatItCannotHonour) {
       {"--max-model-len 1", "less than 2"},
       {"--max-model-len 1.5K", "lower-case"},
       {"--port 65536", "--port"},
-      {"--api-key secret", "--api-key"},
+      {"--allowed-origins [x", "--allowed-origins"},
+      {"--ssl-cert-reqs 3", "--ssl-cert-reqs"},
+      {"--log-format xml", "--log-format"},
       {"--unheard-of 1", "--unheard-of"},
       {"--generation-config /elsewhere", "--generation-config"},
   };
@@ -91,6 +93,29 @@ TEST(ServeFlags, RefusesWhatItCannotHonour) {
     const std::string error = parse(c.line).error;
     EXPECT_NE(error.find(c.named), std::string::npos) << c.line << ": " << error;
   }
+}
+
+// Protects the edge's flags: vLLM's spellings end up where the server reads them.
+TEST(ServeFlags, ConfiguresTheEdge) {
+  const Parsed parsed = parse(
+      "model --api-key one --api-key two --ssl-certfile c.pem --ssl-keyfile k.pem "
+      "--allowed-origins [\"https://a\",\"https://b\"] --allow-credentials --shutdown-timeout 5 "
+      "--disable-uvicorn-access-log --disable-access-log-for-endpoints /health,/x");
+  ASSERT_EQ(parsed.error, "");
+  const ServerConfig config = edge_config(parsed.options.edge);
+  EXPECT_EQ(config.api_keys, (std::vector<std::string>{"one", "two"}));
+  EXPECT_EQ(config.tls.certfile, "c.pem");
+  EXPECT_EQ(config.tls.keyfile, "k.pem");
+  EXPECT_EQ(config.cors.allowed_origins, (std::vector<std::string>{"https://a", "https://b"}));
+  EXPECT_EQ(config.cors.allowed_methods, std::vector<std::string>{"*"});
+  EXPECT_TRUE(config.cors.allow_credentials);
+  EXPECT_EQ(config.timeouts.shutdown, std::chrono::seconds(5));
+  EXPECT_FALSE(config.access_log);
+  EXPECT_EQ(config.unlogged_paths, (std::vector<std::string>{"/health", "/x"}));
+
+  EXPECT_EQ(edge_usage_error(parsed.options.edge), "");
+  EXPECT_NE(edge_usage_error(parse("--ssl-keyfile k.pem").options.edge), "");
+  EXPECT_NE(edge_usage_error(parse("--ssl-certfile c --ssl-cert-reqs 2").options.edge), "");
 }
 
 // Protects the start-up: what the engine would refuse once the model is loaded is told at once, in

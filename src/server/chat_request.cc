@@ -3,108 +3,44 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+
+#include "text/chat_template.h"
 
 namespace bitcpm {
 namespace {
 
-constexpr std::string_view kRoles[] = {"system", "developer", "user", "assistant", "tool"};
-
 constexpr std::string_view kRefusedFields[] = {
-    "tools",     "functions",         "function_call",          "echo",
-    "documents", "chat_template",     "continue_final_message", "mm_processor_kwargs",
-    "audio",     "web_search_options"};
+    "functions",       "function_call", "chat_template",      "mm_processor_kwargs",
+    "media_io_kwargs", "audio",         "web_search_options", "prediction"};
 
+// Of OpenAI, about its own service; and about reasoning and calls apart from the text, which no
+// answer here has.
 constexpr std::string_view kIgnoredFields[] = {
-    "parallel_tool_calls", "include_reasoning", "reasoning_effort", "metadata", "store",
-    "service_tier"};
+    "parallel_tool_calls", "include_reasoning", "metadata",          "store",
+    "service_tier",        "prompt_cache_key",  "safety_identifier", "modalities"};
 
-std::string where(std::size_t index, std::string_view field) {
-  return fmt::format("messages[{}].{}", index, field);
-}
+constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium",
+                                         "high", "xhigh",   "max"};
 
-// Content as one string: itself, its text parts joined by line breaks, or empty if null.
-std::string read_content(FieldReader& fields, const json::value* content, std::size_t index) {
-  if (content == nullptr || content->is_null()) return {};
-  if (const json::string* text = content->if_string()) return {text->data(), text->size()};
-  const json::array* parts = content->if_array();
-  std::string joined;
-  if (parts == nullptr) {
-    fields.fail(where(index, "content") + " must be a string or a list of text parts", "messages");
-    return joined;
-  }
-  for (std::size_t i = 0; i < parts->size(); ++i) {
-    const json::object* part = (*parts)[i].if_object();
-    const json::value* type = part == nullptr ? nullptr : part->if_contains("type");
-    const json::value* text = part == nullptr ? nullptr : part->if_contains("text");
-    if (type == nullptr || *type != "text" || text == nullptr || !text->is_string()) {
-      fields.fail(where(index, "content") + ": only parts of type \"text\" are supported",
-                  "messages");
-      return {};
-    }
-    if (i > 0) joined += '\n';
-    joined.append(text->get_string().data(), text->get_string().size());
-  }
-  return joined;
-}
-
-json::object read_message(FieldReader& fields, const json::value& value, std::size_t index) {
-  json::object message;
-  const json::object* given = value.if_object();
-  if (given == nullptr) {
-    fields.fail(fmt::format("messages[{}] must be an object", index), "messages");
-    return message;
-  }
-  FieldReader reader(*given);
-  const std::string_view role = reader.string("role").value_or("");
-  if (std::find(std::begin(kRoles), std::end(kRoles), role) == std::end(kRoles)) {
-    fields.fail(where(index, "role") + " must be system, user, assistant or tool", "messages");
-  }
-  reader.refuse("tool_calls");
-  reader.refuse("function_call");
-  const json::value* content = reader.find("content");
-  if (content == nullptr && role != "assistant") {
-    fields.fail(where(index, "content") + " is missing", "messages");
-  }
-  message["role"] = role == "developer" ? "system" : role;
-  message["content"] = read_content(fields, content, index);
-  for (const char* name : {"name", "tool_call_id"}) {
-    if (const auto text = reader.string(name)) message[name] = *text;
-  }
-  if (reader.failed()) {
-    fields.fail(fmt::format("messages[{}]: {}", index, reader.error().message), "messages");
-  }
-  return message;
-}
-
-json::array read_messages(FieldReader& fields) {
-  json::array messages;
-  const json::value* value = fields.find("messages");
-  const json::array* list = value == nullptr ? nullptr : value->if_array();
-  if (list == nullptr || list->empty() || list->size() > kMaxMessages) {
-    fields.fail(fmt::format("'messages' must be a list of 1 to {} messages", kMaxMessages),
-                "messages");
-    return messages;
-  }
-  for (std::size_t i = 0; i < list->size() && !fields.failed(); ++i) {
-    messages.push_back(read_message(fields, (*list)[i], i));
-  }
-  return messages;
-}
+constexpr std::string_view kSpace = " \t\n\r\f\v";
 
 void read_logprobs(FieldReader& fields, const RequestLimits& limits, ChatRequest& request) {
   const bool wanted = fields.flag("logprobs", false);
-  const auto top = fields.integer("top_logprobs", 0, limits.max_logprobs);
-  if (top.value_or(0) > 0 && !wanted) {
+  const auto top = read_logprobs_count(fields, "top_logprobs", limits);
+  SamplingParams& sampling = request.options.sampling;
+  if (top.value_or(0) != 0 && !wanted) {
     fields.fail("'top_logprobs' needs 'logprobs': true", "top_logprobs");
   }
-  if (wanted) {
-    request.options.sampling.logprobs = static_cast<std::int32_t>(top.value_or(0));
+  if (!sampling.logprob_token_ids.empty() && !wanted) {
+    fields.fail("'logprob_token_ids' needs 'logprobs': true", "logprob_token_ids");
   }
-  const auto prompt_logprobs = fields.integer("prompt_logprobs", 0, limits.max_logprobs);
+  if (wanted && sampling.logprob_token_ids.empty()) sampling.logprobs = top.value_or(0);
+  const auto prompt_logprobs = read_logprobs_count(fields, "prompt_logprobs", limits);
   if (prompt_logprobs && request.options.stream) {
     fields.fail("'prompt_logprobs' are not available with 'stream': true", "prompt_logprobs");
   }
-  request.options.sampling.prompt_logprobs = prompt_logprobs;
+  sampling.prompt_logprobs = prompt_logprobs;
 }
 
 void read_refused(FieldReader& fields) {
@@ -113,37 +49,94 @@ void read_refused(FieldReader& fields) {
     fields.refuse(name);
   }
   for (const std::string_view name : kIgnoredFields) fields.find(name);
+}
+
+// The model is shown the tools by its template, and its calls are part of the text: a call cannot
+// be forced, and is not taken apart.
+void read_tool_fields(FieldReader& fields, TemplateContext& context) {
+  json::array tools = read_tools(fields);
   const json::value* choice = fields.find("tool_choice");
   if (choice != nullptr && *choice != "none" && *choice != "auto") {
-    fields.fail("'tool_choice' is not supported yet", "tool_choice");
+    return fields.fail("'tool_choice' other than \"none\" and \"auto\" is not supported",
+                       "tool_choice");
   }
+  if (choice != nullptr && *choice == "auto" && tools.empty()) {
+    return fields.fail("'tool_choice' \"auto\" needs 'tools'", "tool_choice");
+  }
+  if (tools.empty()) return;
+  context.text_bytes += text_bytes(tools);
+  context.variables["tools"] = std::move(tools);
+  context.must_matter.emplace_back("tools");
+}
+
+void read_other_variables(FieldReader& fields, TemplateContext& context) {
+  json::array documents = read_documents(fields);
+  if (!documents.empty()) {
+    context.text_bytes += text_bytes(documents);
+    context.variables["documents"] = std::move(documents);
+    context.must_matter.emplace_back("documents");
+  }
+  const auto effort = fields.string("reasoning_effort");
+  if (!effort) return;
+  if (std::find(std::begin(kEfforts), std::end(kEfforts), *effort) == std::end(kEfforts)) {
+    return fields.fail(
+        "'reasoning_effort' must be one of none, minimal, low, medium, high, xhigh "
+        "and max",
+        "reasoning_effort");
+  }
+  context.variables["reasoning_effort"] = *effort;
+  context.must_matter.emplace_back("reasoning_effort");
+}
+
+void read_kwargs(FieldReader& fields, const RequestLimits& limits, TemplateContext& context) {
+  context.variables = limits.template_kwargs;
+  const json::value* value = fields.find("chat_template_kwargs");
+  if (value == nullptr) return;
+  const json::object* kwargs = value->if_object();
+  if (kwargs == nullptr) {
+    return fields.fail("'chat_template_kwargs' must be an object", "chat_template_kwargs");
+  }
+  context.text_bytes += text_bytes(*value);
+  for (const auto& item : *kwargs) context.variables.insert_or_assign(item.key(), item.value());
+}
+
+// As transformers' apply_chat_template does it: up to and with the last message's text; if the
+// template has cut that text's trailing space off, without it.
+std::optional<std::string> up_to(std::string&& text, std::string_view last) {
+  const std::size_t begin = std::min(last.find_first_not_of(kSpace), last.size());
+  const std::string_view left_stripped = last.substr(begin);
+  const std::size_t end = left_stripped.find_last_not_of(kSpace) + 1;  // npos + 1 is 0
+  const std::string_view stripped = left_stripped.substr(0, end);
+  const std::size_t at = text.rfind(stripped);
+  if (at == std::string::npos) return std::nullopt;
+  const bool keeps_space = text.compare(at, left_stripped.size(), left_stripped) == 0;
+  text.resize(at + (keeps_space ? left_stripped.size() : stripped.size()));
+  return std::move(text);
 }
 
 }  // namespace
 
-TemplateContext read_template_context(FieldReader& fields) {
-  TemplateContext result;
-  json::object context;
-  if (const json::value* value = fields.find("chat_template_kwargs")) {
-    if (const json::object* kwargs = value->if_object()) {
-      context = *kwargs;
-    } else {
-      fields.fail("'chat_template_kwargs' must be an object", "chat_template_kwargs");
-    }
+TemplateContext read_template_context(FieldReader& fields, const RequestLimits& limits) {
+  TemplateContext context;
+  read_kwargs(fields, limits, context);
+  const bool continues = fields.flag("continue_final_message", false);
+  const bool add_generation_prompt = fields.flag("add_generation_prompt", !continues);
+  if (continues && add_generation_prompt) {
+    fields.fail("Cannot set both `continue_final_message` and `add_generation_prompt` to True.",
+                "continue_final_message");
   }
-  const bool add_generation_prompt = fields.flag("add_generation_prompt", true);
   json::array messages = read_messages(fields);
+  read_tool_fields(fields, context);
+  read_other_variables(fields, context);
   if (fields.failed()) return {};
-  for (const json::value& message : messages) {
-    result.text_bytes += message.at("content").as_string().size();
-  }
-  result.response_role = add_generation_prompt
-                             ? "assistant"
-                             : std::string(messages.back().as_object().at("role").as_string());
-  context["messages"] = std::move(messages);
-  context["add_generation_prompt"] = add_generation_prompt;
-  result.json = json::serialize(context);
-  return result;
+  context.text_bytes += text_bytes(messages);
+  const json::object& last = messages.back().get_object();
+  context.response_role =
+      add_generation_prompt ? "assistant" : std::string(last.at("role").get_string());
+  if (continues) context.continued = std::string(last.at("content").get_string());
+  context.variables["messages"] = std::move(messages);
+  context.variables["add_generation_prompt"] = add_generation_prompt;
+  return context;
 }
 
 Parsed<ChatRequest> read_chat_request(FieldReader& fields, const RequestLimits& limits) {
@@ -151,12 +144,40 @@ Parsed<ChatRequest> read_chat_request(FieldReader& fields, const RequestLimits& 
   request.options = read_generation_options(fields, limits);
   read_refused(fields);
   read_logprobs(fields, limits, request);
-  request.context = read_template_context(fields);
+  const bool echo = fields.flag("echo", false);
+  request.context = read_template_context(fields, limits);
   if (request.options.max_tokens == 0) {
     fields.fail("'max_tokens' must be at least 1", "max_tokens");
   }
   if (fields.failed()) return fields.error();
+  const json::object& last =
+      request.context.variables.at("messages").get_array().back().get_object();
+  if (echo && last.at("role").get_string() == request.context.response_role) {
+    request.echo_text = std::string(last.at("content").get_string());
+  }
   return request;
+}
+
+Parsed<std::string> render_chat(const TemplateContext& context, const ChatTemplate& chat_template) {
+  Result<std::string> text = chat_template.render(json::serialize(context.variables));
+  if (!text.ok()) return from_error(text.error());
+  for (const std::string_view name : context.must_matter) {
+    json::object without = context.variables;
+    without.erase(name);
+    const Result<std::string> other = chat_template.render(json::serialize(without));
+    if (other.ok() && *other == *text) {
+      return bad_request(
+          fmt::format("'{}' is not supported: this model's chat template does not use it", name),
+          std::string(name));
+    }
+  }
+  if (!context.continued) return std::move(*text);
+  std::optional<std::string> cut = up_to(std::move(*text), *context.continued);
+  if (cut) return std::move(*cut);
+  return bad_request(
+      "'continue_final_message': this model's chat template does not show the final message as it "
+      "is",
+      "continue_final_message");
 }
 
 }  // namespace bitcpm

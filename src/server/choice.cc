@@ -30,6 +30,7 @@ Choice::Choice(const Tokenizer& tokenizer, const PreparedRequest& request,
 ChoiceDelta Choice::accept(EngineEvent&& event) {
   ChoiceDelta delta;
   if (finished_) return delta;
+  cached_tokens_ = std::max(cached_tokens_, event.cached_tokens);
   begin(event, delta);
   if (event.token && !request_.echo_only) accept_token(event, delta);
   if (!finished_ && event.finish) finish(event, delta);
@@ -51,6 +52,7 @@ void Choice::begin(EngineEvent& event, ChoiceDelta& delta) {
       delta.rows.push_back(std::move(row));
     }
   }
+  if (request_.is_chat) delta.text = request_.echo_text;
   if (request_.want_prompt_logprobs) delta.prompt_logprobs = std::move(event.prompt_logprobs);
 }
 

@@ -47,6 +47,7 @@ class Choice {
 
   bool finished() const { return finished_; }
   std::int32_t completion_tokens() const { return completion_tokens_; }
+  std::int32_t cached_tokens() const { return cached_tokens_; }  // of the prompt
 
  private:
   void begin(EngineEvent& event, ChoiceDelta& delta);
@@ -61,6 +62,7 @@ class Choice {
   bool begun_ = false;
   bool finished_ = false;
   std::int32_t completion_tokens_ = 0;
+  std::int32_t cached_tokens_ = 0;
   std::size_t characters_ = 0;  // of text produced, that held back included
 };
 

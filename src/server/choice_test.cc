@@ -186,25 +186,23 @@ TEST(TokenText, SpellingsAreUnique) {
 // Protects: the exact shape of a whole answer with logprobs, and floats at their shortest.
 TEST(AnswerWriter, WritesVllmsShapes) {
   const PreparedRequest request = request_of(R"({"prompt": [5], "logprobs": 1})");
-  const AnswerWriter writer(test_tokenizer(), request, 1700000000);
+  const AnswerWriter writer(test_tokenizer(), request, "id", "print", 1700000000);
   ChoiceDelta delta;
   delta.text = "Hi";
   delta.rows.push_back({9, TokenLogprobs{{9, -0.1f}, 1, {{9, -0.1f}}}, 0});
   delta.finish_reason = "length";
-  json::value answer = json::parse(writer.whole({&delta, 1}, {1, 1}));
-  EXPECT_TRUE(answer.at("id").as_string().starts_with("cmpl-"));
-  answer.as_object().erase("id");
+  json::value answer = json::parse(writer.whole({&delta, 1}, {1, 1, 0}));
   const std::string token = TokenText(test_tokenizer(), false).spell(9);
   json::object top;
   top[token] = -0.1;
   json::value want = json::parse(R"({
-    "object": "text_completion", "created": 1700000000, "model": "tiny",
+    "id": "cmpl-id", "object": "text_completion", "created": 1700000000, "model": "tiny",
     "choices": [{"index": 0, "text": "Hi", "finish_reason": "length", "stop_reason": null,
       "logprobs": {"text_offset": [0], "token_logprobs": [-0.1], "tokens": [], "top_logprobs": []},
       "token_ids": null, "prompt_logprobs": null, "prompt_token_ids": null}],
-    "service_tier": null, "system_fingerprint": null,
+    "service_tier": null, "system_fingerprint": "print",
     "usage": {"prompt_tokens": 1, "total_tokens": 2, "completion_tokens": 1,
-              "prompt_tokens_details": null},
+              "prompt_tokens_details": {"cached_tokens": 0}},
     "kv_transfer_params": null})");
   json::value& logprobs = want.at("choices").at(0).at("logprobs");
   logprobs.at("tokens").as_array().push_back(json::value(token));
@@ -215,7 +213,7 @@ TEST(AnswerWriter, WritesVllmsShapes) {
 // Protects: a log-probability that JSON cannot spell becomes vLLM's floor.
 TEST(AnswerWriter, NeverWritesInfinity) {
   const PreparedRequest request = request_of(R"({"prompt": [5], "logprobs": 0})");
-  const AnswerWriter writer(test_tokenizer(), request, 0);
+  const AnswerWriter writer(test_tokenizer(), request, "id", "", 0);
   ChoiceDelta delta;
   for (const float bad : {-1.0f / 0.0f, std::numeric_limits<float>::quiet_NaN()}) {
     delta.rows.push_back({9, TokenLogprobs{{9, bad}, 1, {}}, 0});

@@ -72,15 +72,20 @@ std::vector<PromptInput> read_prompts(FieldReader& fields) {
 
 void read_logprobs(FieldReader& fields, const RequestLimits& limits, CompletionRequest& request) {
   SamplingParams& sampling = request.options.sampling;
-  const auto logprobs = fields.integer("logprobs", 0, limits.max_logprobs);
-  const auto prompt_logprobs = fields.integer("prompt_logprobs", 0, limits.max_logprobs);
+  const auto logprobs = read_logprobs_count(fields, "logprobs", limits);
+  const auto prompt_logprobs = read_logprobs_count(fields, "prompt_logprobs", limits);
   if (prompt_logprobs && request.options.stream) {
     fields.fail("'prompt_logprobs' are not available with 'stream': true", "prompt_logprobs");
   }
+  if (!sampling.logprob_token_ids.empty() && !logprobs) {
+    fields.fail("'logprob_token_ids' needs 'logprobs'", "logprob_token_ids");
+  }
   request.want_prompt_logprobs = prompt_logprobs.has_value();
-  sampling.logprobs = logprobs;
+  // The named tokens take the place of the most likely ones.
+  if (sampling.logprob_token_ids.empty()) sampling.logprobs = logprobs;
   const auto echoed = request.echo ? logprobs : std::nullopt;
-  sampling.prompt_logprobs = std::max(prompt_logprobs, echoed);  // an unset one is least
+  const bool wants_all = prompt_logprobs == -1 || echoed == -1;
+  sampling.prompt_logprobs = wants_all ? -1 : std::max(prompt_logprobs, echoed);
 }
 
 }  // namespace

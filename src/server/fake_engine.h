@@ -38,11 +38,11 @@ class FakeEngine {
 
   EnginePort port(std::int32_t max_model_len = 2048) {
     EnginePort port;
-    port.submit = [this](std::vector<TokenId> prompt, SamplingParams params, EventSink sink) {
-      return submit(std::move(prompt), std::move(params), std::move(sink));
-    };
+    port.submit = [this](auto&&... args) { return submit(std::move(args)...); };
     port.cancel = [this](RequestId id) { cancel(id); };
+    port.stats = [] { return EngineStats(); };
     port.max_model_len = max_model_len;
+    port.max_waiting = 1 << 20;
     return port;
   }
 
@@ -72,17 +72,15 @@ class FakeEngine {
     const std::lock_guard lock(mutex_);
     if (prompt.empty()) return Error{Errc::kInvalid, "the prompt is empty"};
     if (jobs_.size() >= script_.capacity) return Error{Errc::kExhausted, "the queue is full"};
-    const RequestId id = ++last_id_;
-    jobs_.emplace(id, Job{prompt.size(), params, std::move(sink), 0, false});
+    jobs_.emplace(++last_id_, Job{prompt.size(), params, std::move(sink), 0, false});
     submitted_.emplace_back(std::move(prompt), std::move(params));
     changed_.notify_all();
-    return id;
+    return last_id_;
   }
 
   void cancel(RequestId id) {
     const std::lock_guard lock(mutex_);
-    const auto job = jobs_.find(id);
-    if (job != jobs_.end()) job->second.cancelled = true;
+    if (const auto job = jobs_.find(id); job != jobs_.end()) job->second.cancelled = true;
   }
 
   static TokenLogprobs logprobs_of(TokenId token, std::int32_t top) {

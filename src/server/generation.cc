@@ -16,16 +16,22 @@ std::uint64_t random_seed() {
 }  // namespace
 
 Generation::Generation(const asio::any_io_executor& executor, const EnginePort& engine,
-                       const Tokenizer& tokenizer, const PreparedRequest& request)
+                       const Tokenizer& tokenizer, const PreparedRequest& request, Metrics& metrics,
+                       Clock::time_point arrived)
     : engine_(engine),
       tokenizer_(tokenizer),
       request_(request),
+      metrics_(metrics),
+      arrived_(arrived),
       wake_(executor, asio::steady_timer::time_point::max()),
       mailbox_(std::make_shared<EventMailbox>(executor, [this] { wake_.cancel(); })) {}
 
 Generation::~Generation() {
   cancel();
   mailbox_->close();
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    if (!choices_[i].choice.finished()) observe_end(i, ChoiceRecord::kAbort, std::nullopt);
+  }
 }
 
 std::optional<ApiError> Generation::submit() {
@@ -44,7 +50,7 @@ std::optional<ApiError> Generation::submit() {
       cancel();
       return from_error(id.error());
     }
-    choices_.push_back({Choice(tokenizer_, request_, prompt_of(index)), *id});
+    choices_.push_back({Choice(tokenizer_, request_, prompt_of(index)), *id, {}, {}});
     ++unfinished_;
   }
   return std::nullopt;
@@ -75,6 +81,7 @@ asio::awaitable<Generation::Deltas> Generation::next() {
 
 Generation::Deltas Generation::digest() {
   Deltas deltas;
+  const Clock::time_point now = Clock::now();
   for (auto& [index, event] : mailbox_->take()) {
     Running& running = choices_[index];
     if (running.choice.finished()) continue;
@@ -83,12 +90,51 @@ Generation::Deltas Generation::digest() {
       continue;
     }
     const bool engine_is_done = event.finish.has_value();
+    if (event.token) observe_token(running, now);
+    const std::optional<RequestTimes> times = event.times;
     deltas.emplace_back(index, running.choice.accept(std::move(event)));
     if (!running.choice.finished()) continue;
     --unfinished_;
+    const bool is_stop = deltas.back().second.finish_reason == "stop";
+    observe_end(index, is_stop ? ChoiceRecord::kStop : ChoiceRecord::kLength, times);
     if (!engine_is_done) engine_.cancel(*running.id);  // a stop string
   }
   return deltas;
+}
+
+void Generation::observe_token(Running& running, Clock::time_point now) {
+  using Seconds = std::chrono::duration<double>;
+  if (running.first_token == Clock::time_point()) {
+    running.first_token = now;
+    metrics_.first_token(Seconds(now - arrived_).count());
+  } else {
+    metrics_.next_token(Seconds(now - running.last_token).count());
+  }
+  running.last_token = now;
+}
+
+void Generation::observe_end(std::size_t index, ChoiceRecord::Finish finish,
+                             const std::optional<RequestTimes>& times) {
+  using Seconds = std::chrono::duration<double>;
+  const Running& running = choices_[index];
+  ChoiceRecord record;
+  record.finish = finish;
+  record.prompt_tokens = static_cast<std::int64_t>(prompt_of(index).ids.size());
+  record.generation_tokens = running.choice.completion_tokens();
+  record.max_tokens = request_.options.sampling.max_tokens;
+  record.n = request_.options.n;
+  record.e2e = Seconds(Clock::now() - arrived_).count();
+  if (running.first_token != Clock::time_point()) {
+    record.decode = Seconds(running.last_token - running.first_token).count();
+  }
+  if (times && times->scheduled) {
+    record.queue = Seconds(*times->scheduled - times->arrival).count();
+    if (times->first_token) {
+      record.prefill = Seconds(*times->first_token - *times->scheduled).count();
+      record.decode = Seconds(times->finished - *times->first_token).count();
+    }
+  }
+  metrics_.choice_ended(record);
 }
 
 void Generation::abandon() {
@@ -126,8 +172,20 @@ const PreparedPrompt& Generation::prompt_of(std::size_t choice) const {
   return request_.prompts[choice / static_cast<std::size_t>(request_.options.n)];
 }
 
-std::int32_t Generation::completion_tokens_of(std::size_t choice) const {
-  return choices_[choice].choice.completion_tokens();
+Usage Generation::usage_of(std::size_t choice) const {
+  return {static_cast<std::int64_t>(prompt_of(choice).ids.size()),
+          choices_[choice].choice.completion_tokens(), choices_[choice].choice.cached_tokens()};
+}
+
+// A prompt's first choice tells what the cache held when the request came: later ones find the
+// first one's blocks.
+Usage Generation::usage() const {
+  Usage usage{prompt_tokens(), completion_tokens(), 0};
+  const auto n = static_cast<std::size_t>(request_.options.n);
+  for (std::size_t i = 0; i < choices_.size(); i += n) {
+    usage.cached_tokens += choices_[i].choice.cached_tokens();
+  }
+  return usage;
 }
 
 }  // namespace bitcpm

@@ -2,6 +2,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,6 +13,8 @@
 #include "server/choice.h"
 #include "server/engine_port.h"
 #include "server/event_mailbox.h"
+#include "server/metrics.h"
+#include "server/openai_json.h"
 
 namespace bitcpm {
 
@@ -21,8 +24,12 @@ class Generation {
  public:
   using Deltas = std::vector<std::pair<std::size_t, ChoiceDelta>>;  // choice index, what it gained
 
+  using Clock = std::chrono::steady_clock;
+
+  // arrived: when the request's head had been read.
   Generation(const boost::asio::any_io_executor& executor, const EnginePort& engine,
-             const Tokenizer& tokenizer, const PreparedRequest& request);
+             const Tokenizer& tokenizer, const PreparedRequest& request, Metrics& metrics,
+             Clock::time_point arrived);
   ~Generation();
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -42,24 +49,34 @@ class Generation {
   bool running() const { return !finished() && !abandoned_ && !interrupted_; }
 
   std::size_t choices() const { return choices_.size(); }
+  std::size_t unfinished() const { return unfinished_; }
+  const PreparedRequest& request() const { return request_; }
+  Usage usage() const;
+  Usage usage_of(std::size_t choice) const;
   std::int64_t prompt_tokens() const;      // each prompt once
   std::int64_t completion_tokens() const;  // of all choices
   const PreparedPrompt& prompt_of(std::size_t choice) const;
-  std::int32_t completion_tokens_of(std::size_t choice) const;
 
  private:
   struct Running {
     Choice choice;
     std::optional<RequestId> id;  // none: the engine was not needed
+    Clock::time_point first_token{};
+    Clock::time_point last_token{};
   };
 
   Result<std::optional<RequestId>> submit(std::size_t choice, SamplingParams&& params);
   Deltas digest();
+  void observe_token(Running& running, Clock::time_point now);
+  void observe_end(std::size_t index, ChoiceRecord::Finish finish,
+                   const std::optional<RequestTimes>& times);
   void cancel();
 
   const EnginePort& engine_;
   const Tokenizer& tokenizer_;
   const PreparedRequest& request_;
+  Metrics& metrics_;
+  const Clock::time_point arrived_;
   boost::asio::steady_timer wake_;
   std::shared_ptr<EventMailbox> mailbox_;  // shared with the sinks, see EventMailbox
   std::vector<Running> choices_;           // prompt-major: prompt * n + i

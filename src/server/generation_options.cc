@@ -6,6 +6,8 @@
 #include <charconv>
 #include <limits>
 
+#include "server/request_id.h"
+
 namespace bitcpm {
 namespace {
 
@@ -15,15 +17,30 @@ constexpr std::int64_t kInt64Max = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kInt64Min = std::numeric_limits<std::int64_t>::min();
 
 // Fields of OpenAI and vLLM that would change the answer and that nothing here implements.
-constexpr std::string_view kRefusedFields[] = {
-    "use_beam_search",    "structured_outputs",   "guided_json",       "guided_regex",
-    "guided_choice",      "guided_grammar",       "bad_words",         "allowed_token_ids",
-    "logprob_token_ids",  "prompt_embeds",        "logits_processors", "repetition_detection",
-    "kv_transfer_params", "thinking_token_budget"};
+constexpr std::string_view kRefusedFields[] = {"use_beam_search",
+                                               "structured_outputs",
+                                               "guided_json",
+                                               "guided_regex",
+                                               "guided_choice",
+                                               "guided_grammar",
+                                               "guided_decoding_backend",
+                                               "guided_whitespace_pattern",
+                                               "prompt_embeds",
+                                               "logits_processors",
+                                               "repetition_detection",
+                                               "kv_transfer_params",
+                                               "ec_transfer_params",
+                                               "thinking_token_budget",
+                                               "vllm_xargs",
+                                               "watermarking",
+                                               "stream_interval",
+                                               "return_token_offsets",
+                                               "return_prompt_text",
+                                               "return_hidden_states"};
 
 // Read by clients of other servers and without effect here.
 constexpr std::string_view kIgnoredFields[] = {"user", "length_penalty", "early_stopping",
-                                               "spaces_between_special_tokens", "request_id"};
+                                               "spaces_between_special_tokens", "session_id"};
 
 void read_model(FieldReader& fields, const RequestLimits& limits, GenerationOptions& options) {
   options.model = limits.served_model_names.front();
@@ -135,12 +152,67 @@ void read_lengths(FieldReader& fields, const RequestLimits& limits, GenerationOp
   options.truncate_right = side == "right";
 }
 
+// A list that must not be empty: "nothing is allowed" and "everything" would look the same.
+std::vector<TokenId> read_some_ids(FieldReader& fields, std::string_view name,
+                                   std::size_t max_count, const RequestLimits& limits) {
+  std::vector<TokenId> ids = fields.token_ids(name, max_count);
+  if (fields.failed() || fields.find(name) == nullptr) return ids;
+  if (ids.empty()) fields.fail(fmt::format("'{}' must not be empty", name), name);
+  for (const TokenId id : ids) {
+    if (id < limits.vocab_size) continue;
+    fields.fail(fmt::format("'{}' holds an id that is not of this model's vocabulary", name), name);
+    break;
+  }
+  return ids;
+}
+
+void read_bad_words(FieldReader& fields, GenerationOptions& options) {
+  const json::value* value = fields.find("bad_words");
+  if (value == nullptr) return;
+  const json::array* list = value->if_array();
+  const auto is_word = [](const json::value& item) {
+    const json::string* word = item.if_string();
+    return word != nullptr && !word->empty() && word->size() <= kMaxBadWordBytes;
+  };
+  if (list == nullptr || list->size() > kMaxBadWords ||
+      !std::all_of(list->begin(), list->end(), is_word)) {
+    return fields.fail(fmt::format("'bad_words' must be a list of at most {} strings, each of 1 to "
+                                   "{} bytes",
+                                   kMaxBadWords, kMaxBadWordBytes),
+                       "bad_words");
+  }
+  for (const json::value& item : *list) options.bad_words.emplace_back(item.get_string());
+}
+
+// vLLM's limits (CVE-2026-100647 is about a salt without them).
+void read_cache_salt(FieldReader& fields, SamplingParams& sampling) {
+  constexpr std::size_t kMaxSaltBytes = 128;
+  const auto salt = fields.string("cache_salt");
+  if (!salt) return;
+  const bool is_good = !salt->empty() && salt->size() <= kMaxSaltBytes &&
+                       salt->find_first_of(std::string_view("@/\\\0", 4)) == std::string_view::npos;
+  if (!is_good) {
+    return fields.fail(fmt::format("'cache_salt' must be a string of 1 to {} bytes without '@', "
+                                   "'/', '\\' and NUL",
+                                   kMaxSaltBytes),
+                       "cache_salt");
+  }
+  sampling.cache_salt = *salt;
+}
+
+void read_identity(FieldReader& fields, GenerationOptions& options) {
+  const auto id = fields.string("request_id");
+  if (!id) return;
+  if (!is_request_id(*id)) {
+    return fields.fail("'request_id' must be 1 to 128 characters of A-Z a-z 0-9 . _ - : + / = @",
+                       "request_id");
+  }
+  options.request_id = *id;
+}
+
 void read_refused(FieldReader& fields) {
   for (const std::string_view name : kRefusedFields) fields.refuse(name);
   for (const std::string_view name : kIgnoredFields) fields.find(name);
-  if (fields.integer("priority", kInt64Min, kInt64Max).value_or(0) != 0) {
-    fields.fail("'priority' is not supported", "priority");
-  }
   const json::value* format = fields.find("response_format");
   if (format == nullptr) return;
   const json::object* object = format->if_object();
@@ -163,8 +235,19 @@ GenerationOptions read_generation_options(FieldReader& fields, const RequestLimi
   read_sampling(fields, limits, options.sampling);
   read_logit_bias(fields, limits, options.sampling);
   read_stop(fields, options);
+  read_bad_words(fields, options);
+  read_cache_salt(fields, options.sampling);
+  read_identity(fields, options);
   read_stream(fields, options);
+  if (options.stream && limits.force_include_usage) options.include_usage = true;
   read_lengths(fields, limits, options);
+  SamplingParams& sampling = options.sampling;
+  sampling.allowed_token_ids = read_some_ids(fields, "allowed_token_ids",
+                                             static_cast<std::size_t>(limits.vocab_size), limits);
+  sampling.logprob_token_ids =
+      read_some_ids(fields, "logprob_token_ids", kMaxLogprobTokenIds, limits);
+  sampling.priority = static_cast<std::int32_t>(
+      fields.integer("priority", std::numeric_limits<std::int32_t>::min(), kInt32Max).value_or(0));
   options.n = static_cast<std::int32_t>(fields.integer("n", 1, kMaxChoicesPerPrompt).value_or(1));
   options.seed = fields.integer("seed", kInt64Min, kInt64Max);
   if (options.seed == -1) options.seed.reset();  // vLLM's way to ask for a random one
@@ -176,6 +259,15 @@ GenerationOptions read_generation_options(FieldReader& fields, const RequestLimi
     fields.fail(fmt::format("'n' must be 1 when using greedy sampling, got {}", options.n), "n");
   }
   return options;
+}
+
+std::optional<std::int32_t> read_logprobs_count(FieldReader& fields, std::string_view name,
+                                                const RequestLimits& limits) {
+  const bool takes_all = limits.max_logprobs < 0;
+  const std::optional<std::int64_t> count =
+      fields.integer(name, takes_all ? -1 : 0, takes_all ? limits.vocab_size : limits.max_logprobs);
+  if (!count) return std::nullopt;
+  return static_cast<std::int32_t>(*count);
 }
 
 }  // namespace bitcpm

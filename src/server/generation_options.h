@@ -19,6 +19,8 @@ struct RequestLimits {
   std::int32_t max_model_len = 0;
   std::int32_t max_logprobs = 20;
   std::int32_t vocab_size = 0;
+  json::object template_kwargs;          // variables of every chat template
+  bool force_include_usage = false;      // in every stream
   std::size_t longest_piece_bytes = 16;  // of the vocabulary; see longest_piece_bytes()
 
   // A longer text does not fit the context: no token stands for more bytes than the longest entry
@@ -38,11 +40,16 @@ inline constexpr std::size_t kMaxStopStrings = 16;
 inline constexpr std::size_t kMaxStopStringBytes = 1024;
 inline constexpr std::size_t kMaxStopTokenIds = 128;
 inline constexpr std::size_t kMaxLogitBiases = 1024;
+inline constexpr std::size_t kMaxLogprobTokenIds = 128;
+inline constexpr std::size_t kMaxBadWords = 256;
+inline constexpr std::size_t kMaxBadWordBytes = 1024;
 
 // The fields that completions and chat completions share, checked.
 struct GenerationOptions {
   std::string model;        // as asked for, or the canonical name
-  SamplingParams sampling;  // max_tokens and seed still to be decided
+  SamplingParams sampling;  // max_tokens, seed and bad_words still to be decided
+  std::vector<std::string> bad_words;
+  std::string request_id;  // the client's; empty: none
   std::optional<std::int32_t> max_tokens;
   std::optional<std::int64_t> seed;
   std::int32_t n = 1;
@@ -62,5 +69,9 @@ struct GenerationOptions {
 // Reads them; on a mistake `fields` has failed and the result means nothing. logprobs is left to
 // the caller: its type differs between the two endpoints.
 GenerationOptions read_generation_options(FieldReader& fields, const RequestLimits& limits);
+
+// A number of most likely tokens: up to --max-logprobs; -1, all, only if that is -1 too.
+std::optional<std::int32_t> read_logprobs_count(FieldReader& fields, std::string_view name,
+                                                const RequestLimits& limits);
 
 }  // namespace bitcpm

@@ -18,6 +18,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "server/connection.h"
 #include "server/openai_json.h"
@@ -37,13 +38,11 @@ constexpr std::chrono::milliseconds kAcceptPause{100};   // out of descriptors: 
 constexpr std::chrono::seconds kAcceptReportPeriod{10};  // that state may last
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
-RequestLimits make_limits(const ServerConfig& config, const EnginePort& engine,
+RequestLimits make_limits(const ServedModel& model, const EnginePort& engine,
                           const Tokenizer& tokenizer) {
   RequestLimits limits;
-  for (const std::string& name : config.served_model_names) {
-    limits.served_model_names.push_back(valid_utf8(name));
-  }
-  limits.generation = config.generation;
+  for (const std::string& name : model.names) limits.served_model_names.push_back(valid_utf8(name));
+  limits.generation = model.generation;
   limits.max_model_len = engine.max_model_len;
   limits.max_logprobs = engine.max_logprobs;
   limits.vocab_size = tokenizer.vocab_size();
@@ -71,8 +70,10 @@ Status listen(tcp::acceptor& acceptor, const tcp::endpoint& endpoint) {
   return {};
 }
 
-// Beyond the limit of connections: an answer at once, without a coroutine.
-void refuse(tcp::socket socket) {
+// Beyond the limit of connections: an answer at once, without a coroutine; under TLS none, which
+// would take a handshake.
+void refuse(tcp::socket socket, bool is_tls) {
+  if (is_tls) return;
   static const std::string body = to_json(unavailable("too many connections"));
   const std::string answer = fmt::format(
       "HTTP/1.1 503 Service Unavailable\r\nServer: bitcpm\r\nRetry-After: 1\r\n"
@@ -84,8 +85,8 @@ void refuse(tcp::socket socket) {
   socket.shutdown(tcp::socket::shutdown_send, ignored);
 }
 
-asio::awaitable<void> serve(tcp::socket socket, ServerContext& context,
-                            asio::thread_pool& workers) {
+asio::awaitable<void> run_connection(tcp::socket socket, ServerContext& context,
+                                     asio::thread_pool& workers) {
   Connection connection(std::move(socket), context, workers);
   co_await connection.run();
 }
@@ -95,14 +96,15 @@ asio::awaitable<void> serve(tcp::socket socket, ServerContext& context,
 // Declared so that destruction runs from the users to the used: io's frames hold connections, which
 // speak to the context and to the workers.
 struct HttpServer::Impl {
-  Impl(const ServerConfig& config, EnginePort engine, const Tokenizer& tokenizer,
-       const ChatTemplate& chat_template)
-      : context{config, make_limits(config, engine, tokenizer), std::move(engine),
-                TextTools{tokenizer, chat_template}} {}  // braces: evaluated in this order
+  Impl(const ServerConfig& config, std::unique_ptr<asio::ssl::context> tls)
+      : context(config, std::move(tls)) {}
 
   asio::awaitable<void> accept_loop();
   void connection_ended(std::exception_ptr failure);
   void run();
+  void take(tcp::socket socket);
+  void take_backlog();
+  void begin_drain();
   void begin_stop();
   void await_signals();
 
@@ -135,26 +137,45 @@ asio::awaitable<void> HttpServer::Impl::accept_loop() {
       co_await pause.async_wait(kToken);
       continue;
     }
-    if (context.connections.size() >= context.config.max_connections) {
-      refuse(std::move(socket));
-      continue;
-    }
-    try {
-      asio::co_spawn(io, serve(std::move(socket), context, workers),
-                     [this](std::exception_ptr failure) { connection_ended(failure); });
-    } catch (const std::exception& failure) {  // out of memory; the next one may fit again
-      log_error(std::string("a connection could not be taken: ") + failure.what());
-    }
+    take(std::move(socket));
+  }
+}
+
+void HttpServer::Impl::take(tcp::socket socket) {
+  if (context.connections.size() >= context.config.max_connections) {
+    refuse(std::move(socket), context.tls != nullptr);
+    return;
+  }
+  try {
+    asio::co_spawn(io, run_connection(std::move(socket), context, workers),
+                   [this](std::exception_ptr failure) { connection_ended(failure); });
+  } catch (const std::exception& failure) {  // out of memory; the next one may fit again
+    log_error(std::string("a connection could not be taken: ") + failure.what());
+  }
+}
+
+// Those that wait in the kernel: a closed acceptor would reset them.
+void HttpServer::Impl::take_backlog() {
+  error_code error;
+  acceptor.non_blocking(true, error);
+  while (!error) {
+    tcp::socket socket(io);
+    acceptor.accept(socket, error);
+    if (!error) take(std::move(socket));
   }
 }
 
 void HttpServer::Impl::connection_ended(std::exception_ptr failure) {
+  error_code ignored;
   try {
     if (failure) std::rethrow_exception(failure);
   } catch (const std::exception& reason) {
     log_error(std::string("a connection failed: ") + reason.what());
   }
-  if (context.stopping && context.connections.empty()) deadline.cancel();
+  if (context.draining && context.connections.empty()) {
+    deadline.cancel();
+    if (signals) signals->cancel(ignored);
+  }
 }
 
 void HttpServer::Impl::run() {
@@ -172,11 +193,35 @@ void HttpServer::Impl::run() {
   ended_changed.notify_all();
 }
 
+void HttpServer::Impl::begin_drain() {
+  if (std::exchange(context.draining, true)) return;
+  take_backlog();
+  error_code ignored;
+  acceptor.close(ignored);
+  for (Connection* connection : context.connections) connection->drain();
+  if (context.connections.empty()) {
+    if (signals) signals->cancel(ignored);
+    return;
+  }
+  if (const std::size_t requests = context.admission.requests(); requests > 0) {
+    const auto limit =
+        std::chrono::duration_cast<std::chrono::seconds>(context.config.timeouts.shutdown);
+    log_info(fmt::format("stopping: requests that are finished first, for at most {} s: {}",
+                         limit.count(), requests));
+  }
+  deadline.expires_after(context.config.timeouts.shutdown);
+  deadline.async_wait([this](error_code error) {
+    if (!error) begin_stop();
+  });
+}
+
 void HttpServer::Impl::begin_stop() {
   if (std::exchange(context.stopping, true)) return;
+  context.draining = true;
   error_code ignored;
   acceptor.close(ignored);
   if (signals) signals->cancel(ignored);
+  deadline.cancel();
   for (Connection* connection : context.connections) connection->stop();
   if (context.connections.empty()) return;
   deadline.expires_after(context.config.timeouts.stop);
@@ -187,22 +232,26 @@ void HttpServer::Impl::begin_stop() {
 
 void HttpServer::Impl::await_signals() {
   if (context.stopping) return;
-  signals.emplace(io, SIGINT, SIGTERM);
+  if (!signals) signals.emplace(io, SIGINT, SIGTERM);
   signals->async_wait([this](error_code error, int) {
-    if (!error) begin_stop();
+    if (error) return;
+    if (context.draining) return begin_stop();
+    begin_drain();
+    if (!context.connections.empty()) await_signals();  // the second one
   });
 }
 
-Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerConfig& config, EnginePort engine,
-                                                      const Tokenizer& tokenizer,
-                                                      const ChatTemplate& chat_template) {
-  BITCPM_CHECK(!config.served_model_names.empty());
+Result<std::unique_ptr<HttpServer>> HttpServer::listen(const ServerConfig& config) {
   try {
-    auto impl = std::make_unique<Impl>(config, std::move(engine), tokenizer, chat_template);
+    std::unique_ptr<asio::ssl::context> tls;
+    if (!config.tls.certfile.empty()) {
+      BITCPM_ASSIGN(tls, make_tls_context(config.tls));
+    }
+    auto impl = std::make_unique<Impl>(config, std::move(tls));
     const std::string scope = fmt::format("cannot listen on {}:{}", config.host, config.port);
     Result<tcp::endpoint> endpoint = resolve(impl->io, config.host, config.port);
     if (!endpoint.ok()) return std::move(endpoint).error().within(scope);
-    if (Status status = listen(impl->acceptor, *endpoint); !status.ok()) {
+    if (Status status = bitcpm::listen(impl->acceptor, *endpoint); !status.ok()) {
       return std::move(status).error().within(scope);
     }
     impl->port = impl->acceptor.local_endpoint().port();
@@ -212,6 +261,17 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerConfig& config
   } catch (const std::exception& failure) {
     return Error{Errc::kIo, std::string("cannot start the server: ") + failure.what()};
   }
+}
+
+void HttpServer::serve(ServedModel model, EnginePort engine, const Tokenizer& tokenizer,
+                       const ChatTemplate& chat_template) {
+  BITCPM_CHECK(!model.names.empty());
+  RequestLimits limits = make_limits(model, engine, tokenizer);
+  auto service = std::make_unique<Service>(Service{
+      std::move(model), std::move(limits), TextTools{tokenizer, chat_template}, std::move(engine)});
+  asio::post(impl_->io, [impl = impl_.get(), ready = std::move(service)]() mutable {
+    impl->context.start_service(std::move(ready));
+  });
 }
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

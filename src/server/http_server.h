@@ -9,6 +9,8 @@
 
 #include "base/result.h"
 #include "io/model_config.h"
+#include "server/cors.h"
+#include "server/tls.h"
 
 namespace bitcpm {
 
@@ -22,46 +24,64 @@ struct EnginePort;
 struct ServerTimeouts {
   std::chrono::milliseconds idle{75'000};     // between two requests of a connection
   std::chrono::milliseconds request{30'000};  // to send a header; again, to send its body
-  std::chrono::milliseconds write{60'000};    // to take one write
-  std::chrono::milliseconds drain{2'000};     // reading what is in flight after an early answer
-  std::chrono::milliseconds stop{3'000};      // what runs at stop(): to end in good order
+  std::chrono::milliseconds write{60'000};    // to take one write; a reader slower than that is cut
+  std::chrono::milliseconds linger{2'000};    // reading what is in flight after an early answer
+  std::chrono::milliseconds shutdown{30'000};  // after SIGTERM: to finish what was accepted
+  std::chrono::milliseconds stop{3'000};       // after that: to tell clients that it is over
 };
 
 struct ServerConfig {
   std::string host = "127.0.0.1";
-  std::uint16_t port = 8000;                    // 0: any free one, see HttpServer::port
-  std::vector<std::string> served_model_names;  // the first one is the canonical; never empty
-  std::string numerics = "exact";               // shown in /v1/models
-  GenerationDefaults generation;                // for what a request leaves out
+  std::uint16_t port = 8000;          // 0: any free one, see HttpServer::port
+  std::vector<std::string> api_keys;  // empty: everyone may use it
+  TlsConfig tls;
+  CorsConfig cors;
+  bool access_log = true;
+  std::vector<std::string> unlogged_paths{"/health", "/ready", "/ping", "/metrics", "/load"};
+  bool docs = true;  // /openapi.json
   std::size_t max_body_bytes = std::size_t{4} << 20;
   std::size_t max_connections = 1024;
   ServerTimeouts timeouts;
 };
 
+// What a server says of its model.
+struct ServedModel {
+  std::vector<std::string>
+      names;  // that requests may use; the first one is the canonical; never empty
+  std::string numerics = "exact";  // shown in /v1/models
+  GenerationDefaults generation;   // for what a request leaves out
+  std::string fingerprint;         // system_fingerprint; empty: null
+};
+
 // The OpenAI-compatible edge: HTTP/1.1, JSON and text on one side, token ids on the other. Runs on
-// its own thread. Engine, tokenizer and template must outlive it.
+// its own thread.
 class HttpServer {
  public:
-  // Binds and starts to accept. Errors: kIo (address in use, not ours, no permission).
-  static Result<std::unique_ptr<HttpServer>> start(const ServerConfig& config, Engine& engine,
-                                                   const Tokenizer& tokenizer,
-                                                   const ChatTemplate& chat_template);
-  // The same over any engine that keeps the port's contracts.
-  static Result<std::unique_ptr<HttpServer>> start(const ServerConfig& config, EnginePort engine,
-                                                   const Tokenizer& tokenizer,
-                                                   const ChatTemplate& chat_template);
+  // Binds and answers; whatever needs the model is a 503 until serve().
+  // Errors: kIo (address in use, not ours, no permission), kInvalid (certificate files).
+  static Result<std::unique_ptr<HttpServer>> listen(const ServerConfig& config);
+
+  // From here on it serves; once. Engine, tokenizer and template must outlive the server. The
+  // second form takes any engine that keeps the port's contracts.
+  void serve(ServedModel model, Engine& engine, const Tokenizer& tokenizer,
+             const ChatTemplate& chat_template);
+  void serve(ServedModel model, EnginePort engine, const Tokenizer& tokenizer,
+             const ChatTemplate& chat_template);
+
   ~HttpServer();  // stop(), then joins
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
   std::uint16_t port() const;
 
-  // Blocks until SIGINT or SIGTERM arrives or stop() is called. A stopping server accepts nothing
-  // new, ends what is running in an error (503; in a stream its last event but [DONE]), and returns
-  // within a few seconds.
+  // Blocks until the server has ended. SIGINT or SIGTERM ends it in good order: nothing new is
+  // accepted, what was accepted is finished within timeouts.shutdown. A second signal, and that
+  // time's end, is a stop().
   void wait();
 
-  void stop();  // any thread
+  // Any thread: accepts nothing new, ends what is running in an error (503; in a stream its last
+  // event but [DONE]) and returns; wait() does within a few seconds.
+  void stop();
 
  private:
   struct Impl;

@@ -406,14 +406,12 @@ TEST(HttpServer, ReportsATakenPort) {
   Site site(script_of("a"));
   ServerConfig config = test_config();
   config.port = site.port();
-  const auto second =
-      HttpServer::start(config, site.engine.port(), test_tokenizer(), test_template());
+  const auto second = HttpServer::listen(config);
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.error().code, Errc::kIo);
   EXPECT_NE(second.error().message.find(std::to_string(site.port())), std::string::npos);
   config.host = "no.such.host.invalid";
-  EXPECT_FALSE(
-      HttpServer::start(config, site.engine.port(), test_tokenizer(), test_template()).ok());
+  EXPECT_FALSE(HttpServer::listen(config).ok());
 }
 
 // Protects: vLLM's shapes of /tokenize and /detokenize, and that one undoes the other.

@@ -1,21 +1,13 @@
 #include "server/openai_json.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
-#include <random>
 
+#include "server/request_id.h"
 #include "text/tokenizer.h"
 
 namespace bitcpm {
 namespace {
-
-// 128 random bits in hexadecimal, as vLLM's ids.
-std::string random_hex() {
-  std::random_device device;
-  return fmt::format("{:08x}{:08x}{:08x}{:08x}", device(), device(), device(), device());
-}
 
 // A log-probability for JSON: -inf and NaN have no spelling there, so vLLM's floor of -9999 stands
 // in. The shortest decimal that names the float, not the longer one that names its double.
@@ -34,6 +26,7 @@ json::object usage_json(const Usage& usage) {
   object["prompt_tokens"] = usage.prompt_tokens;
   object["total_tokens"] = usage.prompt_tokens + usage.completion_tokens;
   object["completion_tokens"] = usage.completion_tokens;
+  object["prompt_tokens_details"] = json::object{{"cached_tokens", usage.cached_tokens}};
   return object;
 }
 
@@ -55,11 +48,12 @@ json::value stop_json(const StopReason& reason) {
 }  // namespace
 
 AnswerWriter::AnswerWriter(const Tokenizer& tokenizer, const PreparedRequest& request,
-                           std::int64_t created)
+                           std::string_view id, std::string_view fingerprint, std::int64_t created)
     : request_(request),
       token_text_(tokenizer, request.options.return_tokens_as_token_ids),
       created_(created),
-      id_((request.is_chat ? "chatcmpl-" : "cmpl-") + random_hex()) {}
+      id_((request.is_chat ? "chatcmpl-" : "cmpl-") + std::string(id)),
+      fingerprint_(fingerprint) {}
 
 json::object AnswerWriter::envelope(std::string_view object) const {
   json::object answer;
@@ -70,15 +64,17 @@ json::object AnswerWriter::envelope(std::string_view object) const {
   return answer;
 }
 
+json::value AnswerWriter::fingerprint_json() const {
+  return fingerprint_.empty() ? json::value(nullptr) : json::value(json::string(fingerprint_));
+}
+
 std::string AnswerWriter::whole(std::span<const ChoiceDelta> choices, const Usage& usage) const {
   json::object answer = envelope(request_.is_chat ? "chat.completion" : "text_completion");
   json::array& list = answer["choices"].emplace_array();
   for (std::size_t i = 0; i < choices.size(); ++i) list.push_back(whole_choice(i, choices[i]));
   answer["service_tier"] = nullptr;
-  answer["system_fingerprint"] = nullptr;
-  json::object counts = usage_json(usage);
-  counts["prompt_tokens_details"] = nullptr;
-  answer["usage"] = std::move(counts);
+  answer["system_fingerprint"] = fingerprint_json();
+  answer["usage"] = usage_json(usage);
   if (request_.is_chat) {
     answer["prompt_logprobs"] = prompt_logprobs(choices.front());
     answer["prompt_token_ids"] =

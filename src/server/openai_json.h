@@ -16,13 +16,15 @@ namespace bitcpm {
 struct Usage {
   std::int64_t prompt_tokens = 0;
   std::int64_t completion_tokens = 0;
+  std::int64_t cached_tokens = 0;  // of the prompts, found in the prefix cache
 };
 
 // Writes the answers to one request in the shapes of vLLM and OpenAI. Everything is one line.
 class AnswerWriter {
  public:
-  // Refers to both. `created`: Unix seconds.
-  AnswerWriter(const Tokenizer& tokenizer, const PreparedRequest& request, std::int64_t created);
+  // Refers to both. `id`: what follows "cmpl-"; `created`: Unix seconds.
+  AnswerWriter(const Tokenizer& tokenizer, const PreparedRequest& request, std::string_view id,
+               std::string_view fingerprint, std::int64_t created);
 
   // choices[i]: all deltas of choice i, merged.
   std::string whole(std::span<const ChoiceDelta> choices, const Usage& usage) const;
@@ -36,6 +38,7 @@ class AnswerWriter {
   std::string usage_chunk(const Usage& usage) const;
 
  private:
+  json::value fingerprint_json() const;
   json::object envelope(std::string_view object) const;
   std::string chunk(json::object&& choice, const std::vector<TokenId>* prompt_ids,
                     const Usage* usage) const;
@@ -50,6 +53,7 @@ class AnswerWriter {
   TokenText token_text_;
   std::int64_t created_;
   std::string id_;
+  std::string fingerprint_;
 };
 
 // GET /v1/models: a card for each served name.

@@ -99,6 +99,28 @@ std::optional<ApiError> add_echo(PreparedPrompt& prompt, bool was_cut, const Tok
   return std::nullopt;
 }
 
+// As vLLM does it: a word at the beginning of a text and, where it is spelled with as many tokens,
+// in the middle of one, after a space.
+std::optional<ApiError> encode_bad_words(GenerationOptions& options, const Tokenizer& tokenizer) {
+  for (const std::string& word : options.bad_words) {
+    const std::string_view bare =
+        std::string_view(word).substr(std::min(word.find_first_not_of(" \t\n\r\f\v"), word.size()));
+    std::vector<TokenId> first;
+    for (const bool after_space : {false, true}) {
+      std::string text(after_space ? " " : "");
+      text += bare;
+      Result<std::vector<TokenId>> ids = tokenizer.encode(text, false);
+      if (!ids.ok()) return from_error(ids.error());
+      if (ids->empty()) continue;
+      const bool adds = !after_space || first.empty() ||
+                        (ids->front() != first.front() && ids->size() == first.size());
+      if (!after_space) first = *ids;
+      if (adds) options.sampling.bad_words.push_back(std::move(*ids));
+    }
+  }
+  return std::nullopt;
+}
+
 std::vector<std::string> unknown_fields(const FieldReader& fields) {
   const std::vector<std::string_view> names = fields.unknown(kMaxUnknownFields);
   return {names.begin(), names.end()};
@@ -129,6 +151,7 @@ Parsed<PreparedRequest> prepare_completion(std::string_view body, const RequestL
     prepared.prompts.push_back(std::move(std::get<PreparedPrompt>(prompt)));
     lengths.push_back(prepared.prompts.back().ids.size());
   }
+  if (auto error = encode_bad_words(request.options, tools.tokenizer)) return std::move(*error);
   prepared.options = std::move(request.options);
   if (auto error = fit_context(prepared, limits)) return std::move(*error);
   for (std::size_t i = 0; prepared.echo && i < lengths.size(); ++i) {
@@ -155,18 +178,20 @@ Parsed<PreparedRequest> prepare_chat(std::string_view body, const RequestLimits&
   if (auto error = check_text_bytes(request.context.text_bytes, limits, kParam)) {
     return std::move(*error);
   }
-  const Result<std::string> text = tools.chat_template.render(request.context.json);
-  if (!text.ok()) return from_error(text.error());
-  Parsed<std::vector<TokenId>> ids =
-      encode_prompt_text(*text, request.options, limits, tools.tokenizer, kParam);
+  const Parsed<std::string> text = render_chat(request.context, tools.chat_template);
+  if (const auto* error = std::get_if<ApiError>(&text)) return *error;
+  Parsed<std::vector<TokenId>> ids = encode_prompt_text(
+      std::get<std::string>(text), request.options, limits, tools.tokenizer, kParam);
   if (auto* error = std::get_if<ApiError>(&ids)) return std::move(*error);
 
   PreparedRequest prepared;
   prepared.is_chat = true;
   prepared.unknown_fields = unknown_fields(fields);
   prepared.response_role = std::move(request.context.response_role);
+  prepared.echo_text = std::move(request.echo_text);
   prepared.want_prompt_logprobs = request.options.sampling.prompt_logprobs.has_value();
   prepared.prompts.push_back({std::move(std::get<std::vector<TokenId>>(ids)), {}, {}});
+  if (auto error = encode_bad_words(request.options, tools.tokenizer)) return std::move(*error);
   prepared.options = std::move(request.options);
   if (auto error = fit_context(prepared, limits)) return std::move(*error);
   return prepared;

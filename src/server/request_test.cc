@@ -2,6 +2,7 @@
 
 #include "server/chat_request.h"
 #include "server/completion_request.h"
+#include "text/chat_template.h"
 
 namespace bitcpm {
 namespace {
@@ -107,9 +108,29 @@ TEST(CompletionRequest, RefusesBadFields) {
       {R"("guided_json": {})", "guided_json"},
       {R"("guided_choice": ["a"])", "guided_choice"},
       {R"("prompt_embeds": "AAAA")", "prompt_embeds"},
-      {R"("bad_words": ["x"])", "bad_words"},
-      {R"("allowed_token_ids": [1])", "allowed_token_ids"},
-      {R"("priority": 1)", "priority"},
+      {R"("bad_words": [""])", "bad_words"},
+      {R"("bad_words": "x")", "bad_words"},
+      {R"("bad_words": [1])", "bad_words"},
+      {R"("allowed_token_ids": [])", "allowed_token_ids"},
+      {R"("allowed_token_ids": [1000])", "allowed_token_ids"},
+      {R"("allowed_token_ids": [-1])", "allowed_token_ids"},
+      {R"("logprobs": 1, "logprob_token_ids": [])", "logprob_token_ids"},
+      {R"("logprobs": 1, "logprob_token_ids": [1000])", "logprob_token_ids"},
+      {R"("logprob_token_ids": [1])", "logprob_token_ids"},
+      {R"("priority": 2147483648)", "priority"},
+      {R"("priority": "high")", "priority"},
+      {R"("cache_salt": "")", "cache_salt"},
+      {R"("cache_salt": "a/b")", "cache_salt"},
+      {R"("cache_salt": "a@b")", "cache_salt"},
+      {R"("cache_salt": "a\\b")", "cache_salt"},
+      {R"("cache_salt": "a\u0000b")", "cache_salt"},
+      {R"("cache_salt": 7)", "cache_salt"},
+      {R"("request_id": "a b")", "request_id"},
+      {R"("request_id": "")", "request_id"},
+      {R"("thinking_token_budget": 5)", "thinking_token_budget"},
+      {R"("kv_transfer_params": {"a": 1})", "kv_transfer_params"},
+      {R"("vllm_xargs": {"a": 1})", "vllm_xargs"},
+      {R"("logits_processors": ["os.system"])", "logits_processors"},
       {R"("ignore_eos": "no")", "ignore_eos"},
   };
   for (const Case& c : kCases) {
@@ -203,7 +224,8 @@ TEST(CompletionRequest, ReadsEveryField) {
     "echo": true, "logit_bias": {"9": 1000}, "skip_special_tokens": false,
     "add_special_tokens": false, "return_token_ids": true, "truncate_prompt_tokens": -1,
     "truncation_side": "right", "suffix": null, "best_of": 1, "response_format": {"type": "text"},
-    "use_beam_search": false})");
+    "use_beam_search": false, "allowed_token_ids": [1, 2], "bad_words": ["x"], "priority": -7,
+    "cache_salt": "user 1", "request_id": "r-1"})");
   ASSERT_TRUE(std::holds_alternative<CompletionRequest>(parsed));
   const CompletionRequest& request = std::get<CompletionRequest>(parsed);
   const GenerationOptions& options = request.options;
@@ -237,6 +259,32 @@ TEST(CompletionRequest, ReadsEveryField) {
   EXPECT_TRUE(options.return_token_ids);
   EXPECT_EQ(options.truncate_prompt_tokens, -1);
   EXPECT_TRUE(options.truncate_right);
+  EXPECT_EQ(sampling.allowed_token_ids, (std::vector<TokenId>{1, 2}));
+  EXPECT_EQ(options.bad_words, std::vector<std::string>{"x"});
+  EXPECT_EQ(sampling.priority, -7);
+  EXPECT_EQ(sampling.cache_salt, "user 1");
+  EXPECT_EQ(options.request_id, "r-1");
+}
+
+// Protects: tokens named for their log-probabilities take the place of the most likely ones.
+TEST(CompletionRequest, NamesTokensForLogprobs) {
+  const auto parsed = completion(R"({"prompt": "hi", "logprobs": 3, "logprob_token_ids": [5, 1]})");
+  const SamplingParams& sampling = std::get<CompletionRequest>(parsed).options.sampling;
+  EXPECT_EQ(sampling.logprob_token_ids, (std::vector<TokenId>{5, 1}));
+  EXPECT_EQ(sampling.logprobs, std::nullopt);
+}
+
+// Protects: all of the vocabulary is given only where the operator allows it.
+TEST(CompletionRequest, LogprobsOfAllTokens) {
+  RequestLimits unlimited = limits();
+  unlimited.max_logprobs = -1;
+  const json::value body =
+      json::parse(R"({"prompt": "hi", "logprobs": -1, "prompt_logprobs": 5, "echo": true})");
+  FieldReader fields(body.as_object());
+  const auto parsed = read_completion_request(fields, unlimited);
+  const SamplingParams& sampling = std::get<CompletionRequest>(parsed).options.sampling;
+  EXPECT_EQ(sampling.logprobs, -1);
+  EXPECT_EQ(sampling.prompt_logprobs, -1);
 }
 
 // Protects: -1 is vLLM's way to ask for a random seed.
@@ -282,7 +330,22 @@ TEST(ChatRequest, RefusesBadBodies) {
       {"{" + good + R"(, "chat_template": "{{ 1 }}"})", "chat_template"},
       {"{" + good + R"(, "chat_template_kwargs": []})", "chat_template_kwargs"},
       {"{" + good + R"(, "max_tokens": 0})", "max_tokens"},
-      {"{" + good + R"(, "continue_final_message": true})", "continue_final_message"},
+      {"{" + good + R"(, "continue_final_message": true, "add_generation_prompt": true})",
+       "continue_final_message"},
+      {"{" + good + R"(, "tools": [{"type": "function", "function": {}}]})", "tools"},
+      {"{" + good + R"(, "tools": [{"type": "code", "function": {"name": "f"}}]})", "tools"},
+      {"{" + good + R"(, "tools": {"type": "function"}})", "tools"},
+      {"{" + good + R"(, "tools": [)" + repeat("{}", 129) + "]}", "tools"},
+      {"{" + good + R"(, "tool_choice": "auto"})", "tool_choice"},
+      {"{" + good + R"(, "tool_choice": {"type": "function", "function": {"name": "f"}}})",
+       "tool_choice"},
+      {"{" + good + R"(, "documents": ["a"]})", "documents"},
+      {"{" + good + R"(, "reasoning_effort": "huge"})", "reasoning_effort"},
+      {"{" + good + R"(, "functions": [{"name": "f"}]})", "functions"},
+      {R"({"messages": [{"role": "user", "content": "a", "tool_calls": [{}]}]})", "messages"},
+      {R"({"messages": [{"role": "assistant", "tool_calls": [{"type": "function", "function":
+          {"name": "f", "arguments": "[1]"}}]}]})",
+       "messages"},
   };
   for (const Case& c : kCases) {
     const auto parsed = chat(c.body);
@@ -292,26 +355,102 @@ TEST(ChatRequest, RefusesBadBodies) {
   }
 }
 
-// Protects: parts are joined, kwargs reach the template and cannot replace the messages.
+// Protects: parts are joined, calls get arguments as objects, kwargs reach the template and cannot
+// replace the messages.
 TEST(ChatRequest, BuildsTheTemplateContext) {
   const auto parsed = chat(R"({
     "messages": [
       {"role": "developer", "content": "be brief"},
       {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
-      {"role": "assistant", "content": null},
+      {"role": "assistant", "content": null, "reasoning": "hm", "tool_calls": [
+        {"id": "t", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}},
+        {"type": "function", "function": {"name": "g", "arguments": ""}}]},
       {"role": "tool", "content": "42", "tool_call_id": "t"}],
     "chat_template_kwargs": {"enable_thinking": false, "messages": []},
-    "logprobs": true, "top_logprobs": 4, "max_completion_tokens": 9, "tools": []})");
+    "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto",
+    "documents": [{"text": "d"}], "reasoning_effort": "low",
+    "logprobs": true, "top_logprobs": 4, "max_completion_tokens": 9})");
   ASSERT_TRUE(std::holds_alternative<ChatRequest>(parsed)) << std::get<ApiError>(parsed).message;
   const ChatRequest& request = std::get<ChatRequest>(parsed);
-  EXPECT_EQ(json::parse(request.context.json), json::parse(R"({
-    "enable_thinking": false, "add_generation_prompt": true, "messages": [
+  EXPECT_EQ(json::value(request.context.variables), json::parse(R"({
+    "enable_thinking": false, "add_generation_prompt": true, "reasoning_effort": "low",
+    "tools": [{"type": "function", "function": {"name": "f"}}], "documents": [{"text": "d"}],
+    "messages": [
       {"role": "system", "content": "be brief"}, {"role": "user", "content": "a\nb"},
-      {"role": "assistant", "content": ""},
+      {"role": "assistant", "content": "", "reasoning": "hm", "tool_calls": [
+        {"id": "t", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}},
+        {"type": "function", "function": {"name": "g", "arguments": {}}}]},
       {"role": "tool", "content": "42", "tool_call_id": "t"}]})"));
+  EXPECT_EQ(request.context.must_matter,
+            (std::vector<std::string_view>{"tools", "documents", "reasoning_effort"}));
   EXPECT_EQ(request.options.sampling.logprobs, 4);
   EXPECT_EQ(request.options.max_tokens, 9);
   EXPECT_EQ(request.context.response_role, "assistant");
+}
+
+TemplateContext context_of(const std::string& body) {
+  return std::get<ChatRequest>(chat(body)).context;
+}
+
+ChatTemplate template_of(const std::string& source) {
+  return ChatTemplate::load("", source).value();
+}
+
+// Protects: what the template would ignore is refused by name instead of dropped.
+TEST(ChatTemplateRequest, RefusesWhatMakesNoDifference) {
+  const std::string messages = R"("messages": [{"role": "user", "content": "hi"}])";
+  const std::string all =
+      "{{ messages[0].content }}{{ tools }}{{ documents }}{{ reasoning_effort }}";
+  struct Case {
+    const char* fields;
+    const char* name;
+  };
+  const Case kCases[] = {
+      {R"("tools": [{"type": "function", "function": {"name": "f"}}])", "tools"},
+      {R"("documents": [{"text": "d"}])", "documents"},
+      {R"("reasoning_effort": "high")", "reasoning_effort"},
+  };
+  for (const Case& c : kCases) {
+    const TemplateContext context = context_of("{" + messages + ", " + c.fields + "}");
+    const auto refused = render_chat(context, template_of("{{ messages[0].content }}"));
+    ASSERT_TRUE(std::holds_alternative<ApiError>(refused)) << c.name;
+    EXPECT_EQ(std::get<ApiError>(refused).param, c.name);
+    EXPECT_EQ(std::get<ApiError>(refused).status, 400u);
+    EXPECT_TRUE(std::holds_alternative<std::string>(render_chat(context, template_of(all))))
+        << c.name;
+  }
+}
+
+// Protects: a message to be gone on with ends the prompt, as transformers cuts it.
+TEST(ChatTemplateRequest, ContinuesTheFinalMessage) {
+  const std::string keeps = "{% for m in messages %}<{{ m.content }}>{% endfor %}";
+  const std::string trims = "{% for m in messages %}<{{ m.content | trim }}>{% endfor %}";
+  const std::string hides = "{% for m in messages %}<>{% endfor %}";
+  const auto body = [](const char* content) {
+    return std::string(R"({"continue_final_message": true, "messages": [
+        {"role": "user", "content": "ab"}, {"role": "assistant", "content": ")") +
+           content + "\"}]}";
+  };
+  struct Case {
+    const char* content;
+    std::string source;
+    const char* prompt;  // nullptr: refused
+  };
+  const Case kCases[] = {
+      {"ab", keeps, "<ab><ab"},  {"ab ", keeps, "<ab><ab "}, {"ab ", trims, "<ab><ab"},
+      {" ab", trims, "<ab><ab"}, {"x", hides, nullptr},
+  };
+  for (const Case& c : kCases) {
+    const TemplateContext context = context_of(body(c.content));
+    EXPECT_EQ(context.response_role, "assistant");
+    const auto text = render_chat(context, template_of(c.source));
+    if (c.prompt == nullptr) {
+      EXPECT_TRUE(std::holds_alternative<ApiError>(text)) << c.content;
+    } else {
+      ASSERT_TRUE(std::holds_alternative<std::string>(text)) << c.content;
+      EXPECT_EQ(std::get<std::string>(text), c.prompt) << c.content;
+    }
+  }
 }
 
 }  // namespace

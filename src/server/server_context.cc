@@ -8,13 +8,20 @@
 
 namespace bitcpm {
 
-ServerContext::ServerContext(const ServerConfig& server_config, RequestLimits request_limits,
-                             EnginePort engine_port, TextTools text_tools)
-    : limits(std::move(request_limits)),
-      tools(text_tools),
-      engine(std::move(engine_port)),
-      config(server_config),
+ServerContext::ServerContext(const ServerConfig& server_config,
+                             std::unique_ptr<boost::asio::ssl::context> tls_context)
+    : config(server_config),
+      tls(std::move(tls_context)),
+      keys(server_config.api_keys),
+      cors(server_config.cors),
       started(std::time(nullptr)) {}
+
+void ServerContext::start_service(std::unique_ptr<Service> ready) {
+  const auto running = static_cast<std::size_t>(std::max(ready->engine.max_running, 1));
+  admission.set_capacity(running + static_cast<std::size_t>(ready->engine.max_waiting), running);
+  metrics.set_model(ready->limits.served_model_names.front(), ready->limits.max_model_len);
+  service = std::move(ready);
+}
 
 void ServerContext::report_unknown_fields(const std::vector<std::string>& names) {
   constexpr std::size_t kMaxNames = 256;

@@ -27,7 +27,13 @@ struct TestResponse {
 // A blocking HTTP client that sends exactly the bytes it is told to. Times out after 10 s.
 class TestClient {
  public:
-  explicit TestClient(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  // receive_buffer_bytes: how much a client that does not read lets the kernel hold; 0: its
+  // default.
+  explicit TestClient(std::uint16_t port, int receive_buffer_bytes = 0)
+      : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    if (receive_buffer_bytes > 0) {
+      ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof(int));
+    }
     const timeval timeout{10, 0};
     ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     sockaddr_in address{};

@@ -21,10 +21,15 @@ namespace bitcpm {
 inline ServerConfig test_config() {
   ServerConfig config;
   config.port = 0;
-  config.served_model_names = {"/path/to/model/", "tiny"};
   config.max_body_bytes = 64 << 10;
   config.timeouts.stop = std::chrono::milliseconds{1000};
   return config;
+}
+
+inline ServedModel test_model() {
+  ServedModel model;
+  model.names = {"/path/to/model/", "tiny"};
+  return model;
 }
 
 inline FakeEngine::Script script_of(std::string_view text) {
@@ -43,9 +48,9 @@ inline FakeEngine::Script endless_script() {
 // A server over a scripted engine, on a port of its own.
 struct Site {
   explicit Site(FakeEngine::Script script, ServerConfig config = test_config())
-      : engine(std::move(script)),
-        server(
-            HttpServer::start(config, engine.port(), test_tokenizer(), test_template()).value()) {}
+      : engine(std::move(script)), server(HttpServer::listen(config).value()) {
+    server->serve(test_model(), engine.port(), test_tokenizer(), test_template());
+  }
   std::uint16_t port() const { return server->port(); }
 
   FakeEngine engine;

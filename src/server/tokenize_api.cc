@@ -18,14 +18,14 @@ Parsed<std::string> answer_tokenize(std::string_view body, const RequestLimits& 
   const bool want_pieces = fields.flag("return_token_strs", false);
   std::string text;
   if (fields.find("messages") != nullptr) {
-    const TemplateContext context = read_template_context(fields);
+    const TemplateContext context = read_template_context(fields, limits);
     if (fields.failed()) return fields.error();
     if (auto error = check_text_bytes(context.text_bytes, limits, "messages")) {
       return std::move(*error);
     }
-    Result<std::string> rendered = tools.chat_template.render(context.json);
-    if (!rendered.ok()) return from_error(rendered.error());
-    text = std::move(*rendered);
+    Parsed<std::string> rendered = render_chat(context, tools.chat_template);
+    if (auto* error = std::get_if<ApiError>(&rendered)) return std::move(*error);
+    text = std::move(std::get<std::string>(rendered));
   } else if (const auto prompt = fields.string("prompt")) {
     text = *prompt;
   } else {
@@ -56,6 +56,7 @@ Parsed<std::string> answer_detokenize(std::string_view body, const RequestLimits
   if (auto* error = std::get_if<ApiError>(&document)) return std::move(*error);
   FieldReader fields(std::get<json::value>(document).get_object());
   const std::string model(fields.string("model").value_or(limits.served_model_names.front()));
+  if (fields.find("tokens") == nullptr) fields.fail("'tokens' must be given", "tokens");
   const std::vector<TokenId> ids = fields.token_ids("tokens", kMaxTokens);
   if (fields.failed()) return fields.error();
   if (auto error = check_model(model, limits)) return std::move(*error);

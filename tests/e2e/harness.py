@@ -55,8 +55,11 @@ def free_port():
 class Server:
     """A running `bitcpm serve`."""
 
-    def __init__(self, process, port, log):
+    def __init__(self, process, port, log, key=None):
         self.process, self.port, self._log = process, port, log
+        self.headers = {"Content-Type": "application/json"}
+        if key is not None:
+            self.headers["Authorization"] = f"Bearer {key}"
 
     def log(self):
         """Everything printed so far, both streams."""
@@ -68,8 +71,7 @@ class Server:
     def request(self, method, path, body=None):
         """(status, parsed JSON or text) of one request on a connection of its own."""
         with contextlib.closing(self.connect()) as connection:
-            connection.request(method, path, body if body is None else encode(body),
-                               {"Content-Type": "application/json"})
+            connection.request(method, path, body if body is None else encode(body), self.headers)
             response = connection.getresponse()
             text = response.read().decode("utf-8")
         is_json = response.headers.get_content_type() == "application/json"
@@ -79,7 +81,7 @@ class Server:
         """The connection and the response of a streaming completion, headers read."""
         connection = self.connect()
         connection.request("POST", "/v1/completions", encode({**body, "stream": True}),
-                           {"Content-Type": "application/json"})
+                           self.headers)
         return connection, connection.getresponse()
 
     def stop(self, how=signal.SIGTERM):
@@ -118,15 +120,18 @@ def wait_until_ready(server):
 
 
 @contextlib.contextmanager
-def serve(*args, env=None):
-    """A ready server with these further arguments on a free port, killed at the end."""
+def serve(*args, env=None, key=None):
+    """A ready server with these further arguments on a free port, killed at the end.
+
+    key: the API key that it asks for.
+    """
     port = free_port()
     with tempfile.NamedTemporaryFile() as log:
         process = subprocess.Popen([BINARY, "serve", *map(str, args), "--port", str(port)],
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    env={**os.environ, **(env or {})})
         try:
-            server = Server(process, port, log.name)
+            server = Server(process, port, log.name, key)
             wait_until_ready(server)
             yield server
         finally:

@@ -162,7 +162,8 @@ class Lifecycle(unittest.TestCase):
         """SIGTERM and SIGINT, idle and in the middle of a stream: exit code 0 within seconds."""
         for how in (signal.SIGTERM, signal.SIGINT):
             for busy in (False, True):
-                with self.subTest(how=how.name, busy=busy), harness.serve() as server:
+                with self.subTest(how=how.name, busy=busy), \
+                        harness.serve("--shutdown-timeout", 0) as server:
                     if busy:
                         connection, response = server.open_stream(LONG)
                         stream = harness.events(response)
@@ -173,6 +174,30 @@ class Lifecycle(unittest.TestCase):
                         connection.close()
                     else:
                         self.assertEqual(server.stop(how), 0)
+
+    def test_sigterm_loses_no_accepted_answer(self):
+        """What had been accepted, waiting or running, streamed or not, is answered whole."""
+        body = {**STORY, "max_tokens": 800, "ignore_eos": True}
+        with harness.serve("--max-num-seqs", 2, "--shutdown-timeout", 100) as server, \
+                concurrent.futures.ThreadPoolExecutor(16) as pool:
+            connection, response = server.open_stream(body)
+            stream = harness.events(response)
+            next(stream)
+            answers = [pool.submit(server.request, "POST", "/v1/completions", body)
+                       for _ in range(16)]
+            deadline = time.monotonic() + harness.COMMAND_SECONDS
+            while server.request("GET", "/load")[1]["server_load"] < 17:
+                self.assertLess(time.monotonic(), deadline)
+            server.process.send_signal(signal.SIGTERM)
+            *_, last, done = stream
+            self.assertEqual(done, "[DONE]")
+            self.assertEqual(json.loads(last)["choices"][0]["finish_reason"], "length")
+            connection.close()
+            for answer in answers:
+                status, text = answer.result()
+                self.assertEqual(status, 200, text)
+                self.assertEqual(text["usage"]["completion_tokens"], 800)
+            self.assertEqual(server.process.wait(harness.COMMAND_SECONDS), 0)
 
     def test_a_taken_port_is_one_line(self):
         """The most frequent mistake at start: exit code 1 and the address in the message."""

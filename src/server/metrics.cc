@@ -1,0 +1,177 @@
+#include "server/metrics.h"
+
+#include <utility>
+
+namespace bitcpm {
+namespace {
+
+// vLLM's buckets (vllm/v1/metrics/loggers.py).
+std::vector<double> latency_buckets() {
+  return {0.3,  0.5,  0.8,  1.0,  1.5,   2.0,   2.5,   5.0,   10.0,   15.0,  20.0,
+          30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0};
+}
+
+std::vector<double> first_token_buckets() {
+  return {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,  0.25,  0.5,   0.75,
+          1.0,   2.5,   5.0,  7.5,  10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0};
+}
+
+std::vector<double> per_token_buckets() {
+  return {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2,  0.3,  0.4, 0.5,
+          0.75, 1.0,   2.5,  5.0,   7.5, 10.0, 20.0, 40.0, 80.0};
+}
+
+// 1, 2, 5, 10, … up to `most`.
+std::vector<double> one_two_five(double most) {
+  std::vector<double> bounds;
+  for (double power = 1;; power *= 10) {
+    for (const double digit : {1.0, 2.0, 5.0}) {
+      if (digit * power > most) return bounds;
+      bounds.push_back(digit * power);
+    }
+  }
+}
+
+constexpr std::string_view kFinishNames[] = {"stop", "length", "abort"};
+
+}  // namespace
+
+Metrics::Metrics()
+    : prompt_tokens_({}),
+      generation_tokens_({}),
+      max_tokens_({}),
+      n_({1, 2, 5, 10, 20}),
+      time_to_first_token_(first_token_buckets()),
+      inter_token_latency_(per_token_buckets()),
+      time_per_output_token_(per_token_buckets()),
+      e2e_(latency_buckets()),
+      queue_(latency_buckets()),
+      inference_(latency_buckets()),
+      prefill_(latency_buckets()),
+      decode_(latency_buckets()) {}
+
+void Metrics::set_model(std::string name, std::int32_t max_model_len) {
+  model_name_ = std::move(name);
+  prompt_tokens_ = generation_tokens_ = max_tokens_ = Histogram(one_two_five(max_model_len));
+}
+
+void Metrics::http_request(std::string_view handler, std::string_view method, unsigned status,
+                           double seconds) {
+  const std::string group = std::string(1, static_cast<char>('0' + status / 100)) + "xx";
+  ++http_requests_[{std::string(handler), std::string(method), group}];
+  static const std::vector<double> kBounds{0.1, 0.5, 1.0};
+  http_durations_.try_emplace({std::string(handler), std::string(method)}, kBounds)
+      .first->second.observe(seconds);
+}
+
+void Metrics::choice_ended(const ChoiceRecord& record) {
+  ++finished_[record.finish];
+  const auto observe = [](Histogram& histogram, double seconds) {
+    if (seconds >= 0) histogram.observe(seconds);
+  };
+  prompt_tokens_.observe(static_cast<double>(record.prompt_tokens));
+  generation_tokens_.observe(static_cast<double>(record.generation_tokens));
+  max_tokens_.observe(static_cast<double>(record.max_tokens));
+  n_.observe(static_cast<double>(record.n));
+  observe(e2e_, record.e2e);
+  observe(queue_, record.queue);
+  observe(prefill_, record.prefill);
+  observe(decode_, record.decode);
+  if (record.prefill >= 0 && record.decode >= 0) inference_.observe(record.prefill + record.decode);
+  if (record.decode >= 0 && record.generation_tokens > 1) {
+    time_per_output_token_.observe(record.decode /
+                                   static_cast<double>(record.generation_tokens - 1));
+  }
+}
+
+void Metrics::write_engine(MetricText& out, const EngineStats& engine) const {
+  const double usage = engine.kv_cache_usage();
+  out.gauge("vllm:num_requests_running", "Number of requests in model execution batches.",
+            engine.running);
+  out.gauge("vllm:num_requests_waiting", "Number of requests waiting to be processed.",
+            engine.waiting);
+  out.gauge("vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.", usage);
+  out.gauge("vllm:gpu_cache_usage_perc", "The old name of vllm:kv_cache_usage_perc.", usage);
+  out.counter("vllm:num_preemptions_total", "Cumulative number of preemptions.",
+              static_cast<double>(engine.preemptions_total));
+  out.counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
+              static_cast<double>(engine.prefix_cache_queries));
+  out.counter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
+              static_cast<double>(engine.prefix_cache_hits));
+  out.counter("vllm:prompt_tokens_total", "Number of prefill tokens processed.",
+              static_cast<double>(engine.prompt_tokens_total));
+  out.counter("vllm:generation_tokens_total", "Number of generation tokens processed.",
+              static_cast<double>(engine.generation_tokens_total));
+  const auto& bounds = StepTotals::kTokenBounds;  // the last one stands for more
+  Histogram iterations({bounds.begin(), bounds.end() - 1});
+  iterations.add(engine.steps.steps_by_tokens, static_cast<double>(engine.steps.tokens));
+  out.histogram("vllm:iteration_tokens_total", "Number of tokens per engine step.", iterations);
+}
+
+void Metrics::write_requests(MetricText& out) const {
+  out.family("vllm:request_success_total", "counter", "Count of finished requests, by reason.");
+  for (std::size_t i = 0; i < finished_.size(); ++i) {
+    out.sample("vllm:request_success_total", {{"finished_reason", kFinishNames[i]}},
+               static_cast<double>(finished_[i]));
+  }
+  out.counter("vllm:admission_rejections_total", "Requests refused because the queue was full.",
+              static_cast<double>(rejections_));
+  out.histogram("vllm:request_prompt_tokens", "Number of prefill tokens of a request.",
+                prompt_tokens_);
+  out.histogram("vllm:request_generation_tokens", "Number of generation tokens of a request.",
+                generation_tokens_);
+  out.histogram("vllm:request_max_num_generation_tokens",
+                "Most generation tokens that a request could have had.", max_tokens_);
+  out.histogram("vllm:request_params_max_tokens", "The max_tokens request parameter.", max_tokens_);
+  out.histogram("vllm:request_params_n", "The n request parameter.", n_);
+}
+
+void Metrics::write_times(MetricText& out) const {
+  out.histogram("vllm:time_to_first_token_seconds", "Time to first token in seconds.",
+                time_to_first_token_);
+  out.histogram("vllm:inter_token_latency_seconds", "Time between two tokens in seconds.",
+                inter_token_latency_);
+  out.histogram("vllm:time_per_output_token_seconds",
+                "The old name of vllm:inter_token_latency_seconds.", inter_token_latency_);
+  out.histogram("vllm:request_time_per_output_token_seconds",
+                "Mean time between two tokens of a request in seconds.", time_per_output_token_);
+  out.histogram("vllm:e2e_request_latency_seconds", "Whole time of a request in seconds.", e2e_);
+  out.histogram("vllm:request_queue_time_seconds", "Time in the WAITING phase in seconds.", queue_);
+  out.histogram("vllm:request_inference_time_seconds", "Time in the RUNNING phase in seconds.",
+                inference_);
+  out.histogram("vllm:request_prefill_time_seconds", "Time in the PREFILL phase in seconds.",
+                prefill_);
+  out.histogram("vllm:request_decode_time_seconds", "Time in the DECODE phase in seconds.",
+                decode_);
+}
+
+std::string Metrics::http_text() const {
+  MetricText out({});
+  out.family("http_requests_total", "counter", "HTTP requests by handler, method and status.");
+  for (const auto& [key, count] : http_requests_) {
+    const auto& [handler, method, status] = key;
+    out.sample("http_requests_total",
+               {{"handler", handler}, {"method", method}, {"status", status}},
+               static_cast<double>(count));
+  }
+  out.family("http_request_duration_seconds", "histogram", "Duration of HTTP requests in seconds.");
+  for (const auto& [key, durations] : http_durations_) {
+    out.histogram("http_request_duration_seconds", {{"handler", key.first}, {"method", key.second}},
+                  durations);
+  }
+  return out.take();
+}
+
+std::string Metrics::text(const EngineStats& engine) const {
+  std::string text;
+  if (!model_name_.empty()) {
+    MetricText out({{"engine", "0"}, {"model_name", model_name_}});
+    write_engine(out, engine);
+    write_requests(out);
+    write_times(out);
+    text = out.take();
+  }
+  return text + http_text() + process_metrics();
+}
+
+}  // namespace bitcpm
