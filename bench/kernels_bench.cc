@@ -67,7 +67,7 @@ struct Operands {
   Buffer weights = make_floats(kRows * kCols);
   Buffer x = make_floats(kMostTokens * kCols);
   Buffer y = take(4 * kMostTokens * kRows);
-  Buffer act_codes = take(kMostTokens * kCols);
+  Buffer act_codes = take(3 * kMostTokens * kCols);  // of 8 bits, then of 16
   Buffer act_scales = take(4 * kMostTokens * (kCols / kActGroup));
   Buffer act_sums = take(4 * kMostTokens * (kCols / kActGroup));
   Buffer kv = make_floats(2 * kContext * kHeadDim);
@@ -82,13 +82,17 @@ struct Operands {
   }
 
   LinearIo io(std::size_t tokens) { return {x.as<float>(), kCols, y.as<float>(), kRows, tokens}; }
-  QuantizedRows rows() {
-    return {act_codes.as<std::int8_t>(), act_scales.as<float>(), act_sums.as<std::int32_t>(),
-            nullptr, kCols};
+  QuantizedRows rows(ActForm form) {
+    return {act_codes.as<std::int8_t>() + (form == ActForm::kInt8 ? 0 : kMostTokens * kCols),
+            act_scales.as<float>(),
+            act_sums.as<std::int32_t>(),
+            nullptr,
+            kCols,
+            form};
   }
-  QuantizedIo quantized_io(const KernelTable& table, std::size_t tokens) {
-    table.quantize(x.as<float>(), tokens * kCols, rows());
-    return {rows(), tokens, y.as<float>(), kRows};
+  QuantizedIo quantized_io(const KernelTable& table, std::size_t tokens, ActForm form) {
+    table.quantize(x.as<float>(), tokens * kCols, rows(form));
+    return {rows(form), tokens, y.as<float>(), kRows};
   }
   AttentionArgs attention() {
     return {.q = x.as<float>(),
@@ -123,22 +127,21 @@ void add_products(const std::string& level, const KernelTable& table, Operands& 
     };
     const std::size_t panels = kRows / kPanelRows;
     const std::size_t field_panels = kRows / kFieldRows;
-    add("ternary_linear", [&table, &ops, tokens, panels] {
-      table.ternary_linear(
-          {ops.codes.as<std::uint32_t>(), ops.scales.as<std::uint16_t>(), kRows, kCols, kGroup}, 0,
-          panels, ops.io(tokens));
-    });
     add("bf16_linear", [&table, &ops, tokens, panels] {
       table.bf16_linear({ops.weights.as<std::uint32_t>(), kRows, kCols}, 0, panels, ops.io(tokens));
     });
     add("f32_linear", [&table, &ops, tokens, panels] {
       table.f32_linear({ops.weights.as<float>(), kRows, kCols}, 0, panels, ops.io(tokens));
     });
-    const QuantizedIo io = ops.quantized_io(table, tokens);
-    add("ternary_fields", [&table, &ops, io, field_panels] {
-      table.ternary_fields(
-          {ops.codes.as<std::uint8_t>(), ops.scales.as<std::uint16_t>(), kRows, kCols, kGroup}, 0,
-          field_panels, io);
+    const QuantizedIo io16 = ops.quantized_io(table, tokens, ActForm::kInt16);
+    const QuantizedIo io = ops.quantized_io(table, tokens, ActForm::kInt8);
+    const TernaryFields ternary{ops.codes.as<std::uint8_t>(), ops.scales.as<std::uint16_t>(), kRows,
+                                kCols, kGroup};
+    add("ternary_fields_int16", [&table, ternary, io16, field_panels] {
+      table.ternary_fields(ternary, 0, field_panels, io16);
+    });
+    add("ternary_fields", [&table, ternary, io, field_panels] {
+      table.ternary_fields(ternary, 0, field_panels, io);
     });
     const Int8Fields head{ops.codes.as<std::uint8_t>(),
                           ops.codes.as<std::uint8_t>() + kRows * kCols / 2,
@@ -168,7 +171,8 @@ void add_others(const std::string& level, const KernelTable& table, Operands& op
     float* y = ops.y.as<float>();
     table.attention(ops.attention(), 0, {y, y + kHeads * kHeadDim, y + kHeads * kHeadDim + kHeads});
   });
-  add("quantize", kCols, [&table, &ops] { table.quantize(ops.x.as<float>(), kCols, ops.rows()); });
+  add("quantize", kCols,
+      [&table, &ops] { table.quantize(ops.x.as<float>(), kCols, ops.rows(ActForm::kInt8)); });
   add("int8_peak", kPeakRounds * kInt8PeakMacs, [&table] { table.int8_peak(kPeakRounds); });
   add("f32_peak", kPeakRounds * kF32PeakMacs, [&table] { table.f32_peak(kPeakRounds); });
   add("read_bytes", kReadBytes,

@@ -42,10 +42,11 @@ BACKEND_USERS = ("apps", "tests", "bench")
 # completes, intrinsics.
 ISA_FOLDERS = [
     f"src/kernels/{level}"
-    for level in ("scalar", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm")
+    for level in ("scalar", "avx2", "avxvnni", "avx512vnni", "amx", "neon", "dotprod", "i8mm")
 ]
 ISA_COMPLETES = {
     "src/kernels/avxvnni": "src/kernels/avx2",
+    "src/kernels/amx": "src/kernels/avx512vnni",
     "src/kernels/dotprod": "src/kernels/neon",
     "src/kernels/i8mm": "src/kernels/neon",
 }

@@ -97,10 +97,10 @@ void add_numerics_option(CLI::App& app, ModelOptions& options) {
   const std::map<std::string, Numerics> names = {{"exact", Numerics::kExact},
                                                  {"fast", Numerics::kFast}};
   app.add_option("--numerics", options.numerics,
-                 "Activations in f32 (exact) or int8 (fast); weights are lossless in both "
-                 "(default: exact)")
+                 "Activations of 8 bits (fast) or 16 (exact); weights are lossless in both "
+                 "(default: fast)")
       ->transform(CLI::CheckedTransformer(names).description(""))
-      ->type_name("{exact,fast}");
+      ->type_name("{fast,exact}");
 }
 
 void add_running_options(CLI::App& app, ModelOptions& options) {

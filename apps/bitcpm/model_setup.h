@@ -25,7 +25,7 @@ namespace bitcpm {
 struct ModelOptions {
   std::string model;  // empty: the embedded one
   OptionalCount threads;
-  Numerics numerics = Numerics::kExact;
+  Numerics numerics = Numerics::kFast;
   std::string kv_cache_dtype = "auto";
   OptionalCount max_model_len;
   std::string chat_template_file;  // empty: the checkpoint's own

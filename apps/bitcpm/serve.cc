@@ -114,7 +114,7 @@ void log_model(const ModelSetup& setup) {
                        100.0 * static_cast<double>(report.ternary_parameters) /
                            static_cast<double>(std::max<std::int64_t>(report.parameters, 1)),
                        describe_groups(report), human_bytes(report.stored_bytes),
-                       human_bytes(report.resident_bytes)));
+                       human_bytes(setup.model->weight_bytes())));
   for (std::size_t i = 0; i < std::min(report.warnings.size(), kMaxWarnings); ++i) {
     log_warning(visible(report.warnings[i]));
   }

@@ -20,8 +20,8 @@ constexpr std::string_view kCompiler = "gcc " __VERSION__;
 
 // What BITCPM_ISA may name, lowest first on each architecture. The backend says which of them are
 // built in and which of those this CPU has.
-constexpr const char* kLevels[] = {"scalar", "avx2",    "avxvnni", "avx512vnni",
-                                   "neon",   "dotprod", "i8mm"};
+constexpr const char* kLevels[] = {"scalar", "avx2", "avxvnni", "avx512vnni",
+                                   "amx",    "neon", "dotprod", "i8mm"};
 
 struct Levels {
   std::vector<std::string> built_in;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "backend/batch_view.h"
 #include "backend/prepared_weight.h"
@@ -55,9 +56,10 @@ struct RopeAngles {
 
 // The ceilings of a device with the threads it was given: nothing computes or reads faster.
 struct DeviceLimits {
-  double read_bytes_per_s = 0;  // from memory that no cache holds
-  double int8_macs_per_s = 0;   // products of int8 pairs, added up in int32
-  double f32_macs_per_s = 0;    // the same in f32
+  double read_bytes_per_s = 0;             // from memory that no cache holds
+  double int8_macs_per_s = 0;              // products of int8 pairs, added up in int32
+  double f32_macs_per_s = 0;               // the same in f32
+  std::string_view int8_instruction = "";  // which does those of int8
 };
 
 // The device seam: memory and a dozen coarse operations, one virtual call each. All tensors are f32

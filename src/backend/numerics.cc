@@ -9,7 +9,7 @@ std::string_view numerics_name(Numerics numerics) {
 }
 
 std::string describe_numerics(Numerics numerics) {
-  if (numerics == Numerics::kExact) return "exact: lossless weights, f32 activations";
+  if (numerics == Numerics::kExact) return "exact: lossless weights, 16-bit activations";
   return fmt::format(
       "fast: lossless weights, int8 activations, 8-bit head; KL {:.2e} and perplexity {:+.2f} % "
       "from exact on the built-in model",

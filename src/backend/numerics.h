@@ -8,8 +8,9 @@ namespace bitcpm {
 
 // What is promised about results (docs/numerics.md). Weights are lossless in both.
 enum class Numerics : std::uint8_t {
-  kExact,  // f32 activations
-  kFast,   // int8 activations, one scale per token and 32 in-features; a head of 8-bit weights
+  // Activations of ternary weights have one scale per token and 32 in-features.
+  kExact,  // and 16 bits; everything else is f32
+  kFast,   // and 8 bits; so have the head's, whose weights are rounded to 8
 };
 
 std::string_view numerics_name(Numerics numerics);  // "exact", "fast"

@@ -45,7 +45,6 @@ enum class ImageUse : std::uint8_t {
   kLinear,    // adopt() makes what prepare() makes of the same matrix, bit for bit
   kHead,      // the same of prepare_head()
   kTiedHead,  // the same of prepare_head() for a matrix that embeds too
-  kRestore,   // restore() gives the matrix back
 };
 
 // The layouts that a backend can make weights of without looking at the checkpoint.
@@ -55,19 +54,16 @@ class WeightImages {
 
   virtual bool serves(const ImageInfo& info, ImageUse use) const = 0;
 
-  // What such an image consists of, in the order that adopt() and restore() want; empty if the
+  // What such an image consists of, in the order that adopt() wants; empty if the
   // layout is none of this backend's or does not suit the shape.
   virtual std::vector<SectionSize> sections(const ImageInfo& info) const = 0;
 
   // Memory for a section that adopt() is going to own. Out of memory is an empty Buffer.
   virtual Buffer allocate(std::size_t bytes) = 0;
 
-  // Requires for both: serves(), and buffers at least as large as sections() says.
+  // Requires: serves(), and buffers at least as large as sections() says.
   virtual std::unique_ptr<PreparedWeight> adopt(const ImageInfo& info,
                                                 std::vector<Buffer> sections) = 0;
-  // Errors: kExhausted.
-  virtual Result<QuantizedMatrix> restore(const ImageInfo& info,
-                                          std::span<const Buffer> sections) = 0;
 };
 
 }  // namespace bitcpm

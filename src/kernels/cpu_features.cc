@@ -2,6 +2,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -20,6 +24,27 @@ bool has_avxvnni() {
   if (__get_cpuid_count(7, 0, &last, &ebx, &ecx, &edx) == 0 || last < 1) return false;
   return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
 }
+
+// Whether there are AMX tiles, with products of int8, that this process may use: their state is
+// large, so Linux (5.16 and later) saves it for those that asked (arch/x86: "Using XSTATE features
+// in user space applications").
+bool may_use_amx() {
+#if defined(__linux__)
+  constexpr unsigned kAmxTile = 1u << 24;  // of EDX in leaf 7
+  constexpr unsigned kAmxInt8 = 1u << 25;
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILE_DATA
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & kAmxTile) == 0 || (edx & kAmxInt8) == 0) return false;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
 #endif
 
 }  // namespace
@@ -33,6 +58,7 @@ CpuFeatures detect_cpu_features() {
   cpu.avx512vnni = cpu.avx2 && __builtin_cpu_supports("avx512f") &&
                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+  cpu.amx = cpu.avx512vnni && may_use_amx();
 #elif defined(__aarch64__)
   const unsigned long features = getauxval(AT_HWCAP);
   cpu.neon = (features & HWCAP_ASIMD) != 0;

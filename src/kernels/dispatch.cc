@@ -15,6 +15,7 @@ constexpr IsaLevel kIsaLevels[] = {
     {"avx2", [](const CpuFeatures& cpu) { return cpu.avx2; }, install_avx2},
     {"avxvnni", [](const CpuFeatures& cpu) { return cpu.avxvnni; }, install_avxvnni},
     {"avx512vnni", [](const CpuFeatures& cpu) { return cpu.avx512vnni; }, install_avx512vnni},
+    {"amx", [](const CpuFeatures& cpu) { return cpu.amx; }, install_amx},
 #elif defined(__aarch64__)
     {"neon", [](const CpuFeatures& cpu) { return cpu.neon; }, install_neon},
     {"dotprod", [](const CpuFeatures& cpu) { return cpu.dotprod; }, install_dotprod},

@@ -10,9 +10,9 @@
 
 namespace bitcpm::kernels {
 
-// The table of one level: "scalar"; on x86-64 "avx2", "avxvnni", "avx512vnni"; on 64-bit Arm
-// "neon", "dotprod", "i8mm"; or "auto" for the best this CPU has. Errors: kInvalid (no such level),
-// kUnsupported (the CPU lacks it).
+// The table of one level: "scalar"; on x86-64 "avx2", "avxvnni", "avx512vnni", "amx"; on
+// 64-bit Arm "neon", "dotprod", "i8mm"; or "auto" for the best this CPU has. Errors: kInvalid (no
+// such level), kUnsupported (the CPU lacks it).
 Result<KernelTable> make_kernel_table(const CpuFeatures& cpu, std::string_view want);
 
 // Levels this build holds and this CPU can run, lowest first: for tests and `bitcpm version`.

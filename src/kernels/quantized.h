@@ -3,8 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Operands of the `fast` kernels: int8 activations and weights of 2 or 8 bits. Plain data, for the
-// same reason as in table.h.
+// Operands of the integer kernels: activations of 8 or 16 bits, weights of 2 or 8 bits. Plain data,
+// for the same reason as in table.h.
 
 namespace bitcpm::kernels {
 
@@ -13,22 +13,29 @@ constexpr size_t kFieldRows = 64;     // rows of a weight matrix that travel tog
 constexpr size_t kFields = 4;         // sub-panels of 16 rows in them; row = 64 p + 16 field + lane
 constexpr int kInt8WeightZero = 128;  // what stands for weight 0 in an unsigned byte
 
-// What the largest element of a group has above 127: its scale is then set by the second largest,
-// down to half of the largest, which costs one more product per group and halves the error of
-// activations with outliers.
-struct Extra {
-  uint32_t quad;  // the four codes to add to those at in-features 4 * line .. + 3 of the group
-  uint32_t line;  // 0 to 7
+// What stands for 32 in-features of one token, x ~ scale * value. A plane is 32 bytes above -128,
+// one per in-feature; two of them follow each other.
+enum class ActForm : uint8_t {
+  kInt8,  // one plane, the values: |value| <= 127
+  // Two planes, value = first + second, |value| <= 254. The second has at most one quad
+  // (in-features 4 line to 4 line + 3) that is not zero, for what the largest element has above
+  // 127: the scale is then set by the second largest, down to half of the largest. That costs one
+  // more product per group and halves the error of activations with outliers.
+  kInt8Outlier,
+  kInt16,  // two planes, value = 254 * first + second, |value| <= 32,384
 };
+constexpr size_t planes_of(ActForm form) { return form == ActForm::kInt8 ? 1 : 2; }
+constexpr int32_t kInt16Base = 254;
+constexpr int32_t kInt16Top = 32384;  // 127.5 * 254 less 1: the first plane stays below 127.5
 
-// Activations x[t][k] ~ scales[t][k / 32] * codes[t][k], |code| <= 127 (254 with its extra). Rows
-// are dense.
+// Activations. Rows are dense.
 struct QuantizedRows {
-  int8_t* codes;        // [tokens, cols]
+  int8_t* codes;        // [tokens, cols / 32, planes, 32]
   float* scales;        // [tokens, cols / 32]; 0 where the group is all zero
-  int32_t* minus_sums;  // [tokens, cols / 32] minus the sum of the codes, extra included
-  Extra* extras;        // [tokens, cols / 32], or null: no code has one
+  int32_t* minus_sums;  // [tokens, cols / 32] minus the sum of the values
+  uint8_t* lines;       // [tokens, cols / 32] the quad of the second plane, of kInt8Outlier only
   size_t cols;          // a multiple of 32
+  ActForm form;
 };
 
 // Ternary weights, row-field packing: of the 64 bytes of a line, byte 4 * lane + j belongs to k =

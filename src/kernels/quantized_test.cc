@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <string>
 
@@ -16,27 +18,33 @@ namespace {
 
 struct Shape {
   std::size_t rows, cols, group, tokens;
-  bool extras;
+  ActForm form;
   std::string text() const {
     return std::to_string(rows) + "x" + std::to_string(cols) + " g" + std::to_string(group) + ", " +
-           std::to_string(tokens) + " tokens" + (extras ? ", extras" : "");
+           std::to_string(tokens) + " tokens, form " + std::to_string(static_cast<int>(form));
   }
   std::size_t panels() const { return (rows + kFieldRows - 1) / kFieldRows; }
 };
 
 // Rows that are no multiple of 64, every kind of group up to one per row, every tile and remainder.
 std::vector<Shape> random_shapes() {
-  std::vector<Shape> shapes = {{1, 32, 32, 1, false},     {64, 32, 32, 3, true},
-                               {65, 96, 96, 2, false},    {63, 64, 32, 5, true},
-                               {200, 1024, 128, 1, true}, {128, 768, 768, 7, false},
-                               {130, 256, 64, 100, true}};
+  constexpr ActForm kForms[] = {ActForm::kInt8, ActForm::kInt8Outlier, ActForm::kInt16};
+  std::vector<Shape> shapes;
+  for (const ActForm form : kForms) {
+    for (const Shape& s :
+         {Shape{1, 32, 32, 1, form}, Shape{64, 32, 32, 3, form}, Shape{65, 96, 96, 2, form},
+          Shape{63, 64, 32, 5, form}, Shape{200, 1024, 128, 1, form},
+          Shape{128, 768, 768, 17, form}, Shape{130, 256, 64, 100, form}}) {
+      shapes.push_back(s);
+    }
+  }
   std::mt19937 rng(3);
   constexpr std::size_t kGroups[] = {32, 64, 96, 128, 256, 0};  // 0: the row
   for (int i = 0; i < 40; ++i) {
     const std::size_t group = kGroups[rng() % 6];
     const std::size_t cols = group == 0 ? 32 * (1 + rng() % 12) : group * (1 + rng() % 4);
-    shapes.push_back(
-        {1 + rng() % 150, cols, group == 0 ? cols : group, 1 + rng() % 9, rng() % 2 == 0});
+    const std::size_t tokens = 1 + rng() % (i % 2 == 0 ? 9 : 60);
+    shapes.push_back({1 + rng() % 150, cols, group == 0 ? cols : group, tokens, kForms[rng() % 3]});
   }
   return shapes;
 }
@@ -46,39 +54,36 @@ struct Activations {
   std::vector<std::int8_t> codes;
   std::vector<float> scales;
   std::vector<std::int32_t> sums;
-  std::vector<Extra> extras;
+  std::vector<std::uint8_t> lines;
 
   Activations(const Shape& s, std::mt19937& rng) {
     const std::size_t groups = s.tokens * s.cols / kActGroup;
-    codes.resize(s.tokens * s.cols);
-    for (auto& code : codes) {
-      const auto draw = static_cast<int>(rng() % 300);
-      code = static_cast<std::int8_t>(std::clamp(draw - 150, -127, 127));
-    }
+    const auto draw = [&] {
+      return static_cast<std::int8_t>(std::clamp(static_cast<int>(rng() % 300) - 150, -127, 127));
+    };
     for (std::size_t g = 0; g < groups; ++g) {
+      for (std::size_t k = 0; k < kActGroup; ++k) codes.push_back(draw());
+      if (s.form == ActForm::kInt16) {
+        for (std::size_t k = 0; k < kActGroup; ++k) codes.push_back(draw());
+      } else if (s.form == ActForm::kInt8Outlier) {
+        const auto at = static_cast<std::size_t>(rng() % kActGroup);
+        codes.resize(codes.size() + kActGroup, 0);
+        codes[codes.size() - kActGroup + at] = draw();
+        lines.push_back(static_cast<std::uint8_t>(at / 4));
+      }
       scales.push_back(std::ldexp(static_cast<float>(1 + rng() % 1000), -12));
       std::int32_t sum = 0;
-      for (std::size_t k = 0; k < kActGroup; ++k) sum += codes[g * kActGroup + k];
-      if (s.extras) {
-        const auto at = static_cast<std::uint32_t>(rng() % kActGroup);
-        const int above = static_cast<int>(rng() % 255) - 127;
-        extras.push_back({(static_cast<std::uint32_t>(above) & 0xffu) << 8 * (at % 4), at / 4});
-        sum += above;
-      }
+      for (std::size_t k = 0; k < kActGroup; ++k) sum += value(s, 0, g * kActGroup + k);
       sums.push_back(-sum);
     }
   }
 
-  // What the code of in-feature k of token t comes to, extra included.
+  // What the code of in-feature k of token t stands for.
   int value(const Shape& s, std::size_t t, std::size_t k) const {
-    int code = codes[t * s.cols + k];
-    if (s.extras) {
-      const Extra& extra = extras[(t * s.cols + k) / kActGroup];
-      if (extra.line == k % kActGroup / 4) {
-        code += static_cast<std::int8_t>(extra.quad >> 8 * (k % 4));
-      }
-    }
-    return code;
+    const std::size_t group = (t * s.cols + k) / kActGroup;
+    const std::int8_t* first = codes.data() + group * planes_of(s.form) * kActGroup + k % kActGroup;
+    if (s.form == ActForm::kInt8) return *first;
+    return (s.form == ActForm::kInt16 ? kInt16Base : 1) * *first + first[kActGroup];
   }
 };
 
@@ -123,14 +128,13 @@ void expect_bits(const Shape& s, Activations& x, const std::vector<float>& want,
   GuardedArray<std::int8_t> codes(x.codes);
   GuardedArray<float> scales(x.scales);
   GuardedArray<std::int32_t> sums(x.sums);
-  GuardedArray<Extra> extras(x.extras);
+  GuardedArray<std::uint8_t> lines(x.lines);
   const std::size_t ldy = s.rows + 5;
   GuardedArray<float> out(std::vector<float>((s.tokens - 1) * ldy + s.rows, -7.0f));
-  kernel(QuantizedIo{
-      {codes.data(), scales.data(), sums.data(), s.extras ? extras.data() : nullptr, s.cols},
-      s.tokens,
-      out.data(),
-      ldy});
+  kernel(QuantizedIo{{codes.data(), scales.data(), sums.data(), lines.data(), s.cols, s.form},
+                     s.tokens,
+                     out.data(),
+                     ldy});
   const std::vector<float> all = out.values();
   for (std::size_t i = 0; i < all.size(); ++i) {
     const bool inside = i % ldy < s.rows;
@@ -141,8 +145,8 @@ void expect_bits(const Shape& s, Activations& x, const std::vector<float>& want,
   }
 }
 
-// Protects: the ternary product of int8 activations equals its definition bit for bit on every
-// level, shape and group size, and no kernel touches a byte outside its operands.
+// Protects: the ternary product of activations in every form equals its definition bit for bit on
+// every level, shape and group size, and no kernel touches a byte outside its operands.
 TEST(TernaryFields, EveryIsaEqualsTheDefinition) {
   std::mt19937 rng(11);
   for (const Shape& s : random_shapes()) {
@@ -196,6 +200,7 @@ struct Int8Weights {
 TEST(Int8Fields, EveryIsaEqualsTheDefinition) {
   std::mt19937 rng(12);
   for (const Shape& s : random_shapes()) {
+    if (s.form != ActForm::kInt8) continue;
     const Int8Weights weights(s, rng);
     const std::vector<std::uint16_t> scales = draw_scales(s, rng);
     Activations x(s, rng);
@@ -218,14 +223,11 @@ TEST(Int8Fields, EveryIsaEqualsTheDefinition) {
   }
 }
 
-// Protects: quantisation agrees on every level, loses at most half a step, gives the promised sums,
-// rounds halves to even, and survives zeros, ties of the largest element, denormals, infinities and
-// NaN.
-TEST(Quantize, EveryIsaEqualsScalar) {
-  constexpr std::size_t kCols = 32 * 12;
+// Values that are hard to quantise: ties of the largest element, outliers, denormals, an infinity.
+std::vector<float> hard_values(std::size_t cols) {
   std::mt19937 rng(13);
   std::normal_distribution<float> normal(0, 1);
-  std::vector<float> x(kCols);
+  std::vector<float> x(cols);
   for (float& v : x) v = normal(rng);
   std::fill_n(x.begin(), 32, 0.0f);
   for (int k = 0; k < 32; ++k) x[32 + static_cast<std::size_t>(k)] = k % 2 == 0 ? 3.0f : -3.0f;
@@ -233,59 +235,80 @@ TEST(Quantize, EveryIsaEqualsScalar) {
   x[96 + 31] = -60;  // in the second half
   x[128] = x[129] = 50;
   for (int k = 0; k < 32; ++k) x[160 + static_cast<std::size_t>(k)] *= 1e-39f;
-  x[192] = 1e38f;
+  x[192] = 1e29f;
   x[224] = INFINITY;
   std::fill_n(x.begin() + 256, 32, 0.0f);
   x[256 + 17] = -2.5f;  // nothing but one
   for (int k = 0; k < 32; ++k) x[288 + static_cast<std::size_t>(k)] = static_cast<float>(k) - 15.5f;
-  x[288] = 127;  // a scale of 1, so that the halves above are halves of a step
+  x[288] = 127;  // a scale of 1 in 8 bits, so that the halves above are halves of a step
   x[289] = -127;
-  GuardedArray<float> in(x);
-  for (const bool wide : {false, true}) {
-    std::vector<std::int8_t> want_codes;
-    std::vector<float> want_scales;
-    std::vector<std::int32_t> want_sums;
-    std::vector<Extra> want_extras;
-    for (const KernelTable& table : testable_tables()) {
-      GuardedArray<std::int8_t> codes(std::vector<std::int8_t>(kCols, 99));
-      GuardedArray<float> scales(std::vector<float>(kCols / 32, -1.0f));
-      GuardedArray<std::int32_t> sums(std::vector<std::int32_t>(kCols / 32, -1));
-      GuardedArray<Extra> extras(std::vector<Extra>(kCols / 32));
-      table.quantize(
-          in.data(), kCols,
-          {codes.data(), scales.data(), sums.data(), wide ? extras.data() : nullptr, kCols});
-      if (want_codes.empty()) {
-        want_codes = codes.values();
-        want_scales = scales.values();
-        want_sums = sums.values();
-        want_extras = extras.values();
-        for (std::size_t g = 0; g < kCols / 32; ++g) {
-          std::int32_t sum = 0;
-          for (std::size_t k = 32 * g; k < 32 * g + 32; ++k) {
-            int code = want_codes[k];
-            const Extra& extra = want_extras[g];
-            if (wide && extra.line == k % 32 / 4) {
-              code += static_cast<std::int8_t>(extra.quad >> 8 * (k % 4));
-            }
-            sum += code;
-            if (g == 7) continue;  // the infinity
-            EXPECT_LE(std::abs(code), wide ? 254 : 127);
-            const double error = static_cast<double>(want_scales[g]) * code - x[k];
-            EXPECT_LE(std::abs(error), 0.50001 * want_scales[g] + 1.3e-30) << k;
-          }
-          EXPECT_EQ(-sum, want_sums[g]) << g;
+  return x;
+}
+
+// quantize() of one row on guarded copies.
+struct Quantized {
+  std::vector<std::int8_t> codes;
+  std::vector<float> scales;
+  std::vector<std::int32_t> sums;
+  std::vector<std::uint8_t> lines;
+
+  Quantized(const KernelTable& table, const std::vector<float>& x, ActForm form) {
+    GuardedArray<float> in(x);
+    GuardedArray<std::int8_t> c(std::vector<std::int8_t>(x.size() * planes_of(form), 99));
+    GuardedArray<float> a(std::vector<float>(x.size() / 32, -1.0f));
+    GuardedArray<std::int32_t> s(std::vector<std::int32_t>(x.size() / 32, -1));
+    GuardedArray<std::uint8_t> l(std::vector<std::uint8_t>(x.size() / 32, 0));
+    table.quantize(in.data(), x.size(), {c.data(), a.data(), s.data(), l.data(), x.size(), form});
+    codes = c.values();
+    scales = a.values();
+    sums = s.values();
+    lines = l.values();
+  }
+};
+
+// What the codes of a group stand for, the second plane of kInt8Outlier read as the kernels do.
+std::vector<int> values_of(const Quantized& q, std::size_t group, ActForm form) {
+  const std::int8_t* first = q.codes.data() + group * planes_of(form) * kActGroup;
+  std::vector<int> values(first, first + kActGroup);
+  for (std::size_t k = 0; k < kActGroup && form != ActForm::kInt8; ++k) {
+    if (form == ActForm::kInt16) values[k] *= kInt16Base;
+    if (form == ActForm::kInt16 || k / 4 == q.lines[group]) values[k] += first[kActGroup + k];
+  }
+  return values;
+}
+
+// Protects: quantisation agrees on every level, loses at most half a step, gives the promised sums,
+// rounds halves to even, and survives zeros, ties of the largest element, denormals, infinities and
+// NaN.
+TEST(Quantize, EveryIsaEqualsScalar) {
+  const std::vector<float> x = hard_values(32 * 12);
+  for (const ActForm form : {ActForm::kInt8, ActForm::kInt8Outlier, ActForm::kInt16}) {
+    const Quantized want(testable_tables().front(), x, form);
+    const int most = form == ActForm::kInt16 ? kInt16Top : form == ActForm::kInt8 ? 127 : 254;
+    for (std::size_t g = 0; g < 12; ++g) {
+      const std::vector<int> values = values_of(want, g, form);
+      EXPECT_EQ(-std::accumulate(values.begin(), values.end(), 0), want.sums[g]) << g;
+      for (std::size_t k = 0; k < kActGroup && g != 7; ++k) {
+        EXPECT_LE(std::abs(values[k]), most);
+        const float in = x[g * kActGroup + k];
+        // Half a step, and what rounding the quotient adds to it.
+        const double error = static_cast<double>(want.scales[g]) * values[k] - in;
+        EXPECT_LE(std::abs(error), 0.5001 * want.scales[g] + 2e-7 * std::abs(in) + 1e-20) << k;
+        if (g == 9 && form != ActForm::kInt16) {
+          EXPECT_EQ(values[k], std::nearbyint(in)) << k;
         }
-        for (std::size_t k = 288; k < 320; ++k) EXPECT_EQ(want_codes[k], std::nearbyint(x[k])) << k;
-        EXPECT_TRUE(std::isnan(want_scales[7]));
-        EXPECT_EQ(want_scales[0], 0.0f);
-        EXPECT_LT(want_scales[2], wide ? 0.5 : 1.0);
       }
-      EXPECT_EQ(codes.values(), want_codes) << table.isa;
-      EXPECT_EQ(sums.values(), want_sums) << table.isa;
-      EXPECT_EQ(std::memcmp(scales.data(), want_scales.data(), 4 * want_scales.size()), 0)
-          << table.isa;
-      EXPECT_EQ(std::memcmp(extras.data(), want_extras.data(), sizeof(Extra) * want_extras.size()),
-                0)
+    }
+    EXPECT_TRUE(std::isnan(want.scales[7]));
+    EXPECT_EQ(want.scales[0], 0.0f);
+    EXPECT_LT(want.scales[2], form == ActForm::kInt8 ? 1.0 : 0.5);
+    for (const std::int8_t code : want.codes) EXPECT_GT(code, -128);
+    for (const KernelTable& table : testable_tables()) {
+      const Quantized got(table, x, form);
+      EXPECT_EQ(got.codes, want.codes) << table.isa;
+      EXPECT_EQ(got.sums, want.sums) << table.isa;
+      EXPECT_EQ(got.lines, want.lines) << table.isa;
+      EXPECT_EQ(std::memcmp(got.scales.data(), want.scales.data(), 4 * want.scales.size()), 0)
           << table.isa;
     }
   }

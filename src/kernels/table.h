@@ -18,13 +18,8 @@ namespace bitcpm::kernels {
 constexpr size_t kPanelRows = 16;           // rows of a weight matrix that travel together
 constexpr size_t kAccumulationBlock = 128;  // most products summed before the sum is folded away
 
-// Weight rows in panels of 16; lane r of a word is row 16 * panel + r. Rows past the last are zero.
-struct TernaryPanels {
-  const uint32_t* codes;   // [panels][cols / 16][16]: code of k = 16 i + j in bits 2 j, 2 j + 1
-  const uint16_t* scales;  // [panels][cols / group][16] bf16
-  size_t rows, cols;       // cols a multiple of 32
-  size_t group;            // in-features per scale, a multiple of 32
-};
+// Dense weight rows in panels of 16; lane r of a word is row 16 * panel + r. Rows past the last are
+// zero.
 struct Bf16Panels {
   const uint32_t* pairs;  // [panels][cols / 2][16]: k = 2 i in the low half, 2 i + 1 in the high
   size_t rows, cols;      // cols even
@@ -52,13 +47,9 @@ constexpr size_t kInt8PeakMacs = kPeakOps * 64;
 struct KernelTable {
   const char* isa;
 
-  // y[t][r] = sum_k w[r][k] x[t][k] for the rows of panels [first, last). Blocks of up to 128
-  // in-features within a group, k ascending: block = block + w * x (exact products, w in -1, 0, 1);
-  // total = fma(scale, block, total).
-  void (*ternary_linear)(const TernaryPanels& w, size_t first, size_t last, const LinearIo& io);
-
-  // Same for dense weights. Blocks of 128 in-features; in each, even and odd k have their own sum
-  // by fma, k ascending; total = total + (even + odd).
+  // y[t][r] = sum_k w[r][k] x[t][k] for the rows of panels [first, last). Blocks of 128
+  // in-features; in each, even and odd k have their own sum by fma, k ascending; total = total +
+  // (even + odd).
   void (*bf16_linear)(const Bf16Panels& w, size_t first, size_t last, const LinearIo& io);
   void (*f32_linear)(const F32Panels& w, size_t first, size_t last, const LinearIo& io);
 
@@ -76,10 +67,11 @@ struct KernelTable {
   void (*merge_attention)(const AttentionPart* parts, size_t count, size_t row, size_t head_dim,
                           float* out);
 
-  // The `fast` kernels: shared/quantize.h and shared/field_tile.h define them. x: n values, a
+  // The integer kernels: shared/quantize.h and shared/field_tile.h define them. x: n values, a
   // multiple of 32; out: where they go.
   void (*quantize)(const float* x, size_t n, const QuantizedRows& out);
   void (*ternary_fields)(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io);
+  // Activations of kInt8 only.
   void (*int8_fields)(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io);
   // int8_fields from the upper nibbles alone, the lower ones taken for 8.
   void (*screen_fields)(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io);
@@ -89,7 +81,8 @@ struct KernelTable {
 
   // Not kernels but what bounds them (shared/peak.h): multiply-adds on registers, and loads of
   // memory, a multiple of 256 bytes.
-  void (*int8_peak)(size_t rounds);
+  void (*int8_peak)(size_t rounds);  // a multiple of 32
+  const char* int8_instruction;      // that int8_peak measures
   void (*f32_peak)(size_t rounds);
   void (*read_bytes)(const void* data, size_t bytes);
 };
@@ -99,6 +92,7 @@ void install_scalar(KernelTable& table);
 void install_avx2(KernelTable& table);
 void install_avxvnni(KernelTable& table);  // over avx2
 void install_avx512vnni(KernelTable& table);
+void install_amx(KernelTable& table);  // over avx512vnni
 void install_neon(KernelTable& table);
 void install_dotprod(KernelTable& table);  // over neon
 void install_i8mm(KernelTable& table);     // over neon

@@ -51,7 +51,10 @@ Result<std::unique_ptr<PreparedWeight>> prepare(Backend& backend, const Quantize
 Result<LinearProbe> LinearProbe::make(Backend& backend, Numerics numerics, QuantizedMatrix matrix,
                                       bool is_head, InputUse use, std::size_t copies_bytes) {
   LinearProbe probe(backend);
-  probe.is_int8_ = numerics == Numerics::kFast && (is_head || matrix.form == WeightForm::kTernary);
+  const bool is_ternary = matrix.form == WeightForm::kTernary;
+  const bool is_fast = numerics == Numerics::kFast;
+  if (is_fast && (is_head || is_ternary)) probe.macs_ = &Work::int8_macs;
+  if (!is_fast && is_ternary) probe.macs_ = &Work::int16_macs;
   probe.use_ = use;
   std::size_t bytes = 0;
   do {
@@ -102,8 +105,7 @@ Result<Spread> LinearProbe::seconds_per_call(std::int32_t tokens, int repeat) co
 Work LinearProbe::work(std::int32_t tokens) const {
   const PreparedWeight& weight = *copies_.front();
   Work work;
-  (is_int8_ ? work.int8_macs : work.f32_macs) =
-      static_cast<double>(weight.rows() * weight.cols()) * tokens;
+  work.*macs_ = static_cast<double>(weight.rows() * weight.cols()) * tokens;
   work.bytes = static_cast<double>(weight.bytes());
   return work;
 }

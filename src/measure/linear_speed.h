@@ -33,7 +33,7 @@ class LinearProbe {
   explicit LinearProbe(Backend& backend) : backend_(&backend) {}
 
   Backend* backend_;
-  bool is_int8_ = false;
+  double Work::*macs_ = &Work::f32_macs;  // its kind of arithmetic
   InputUse use_ = InputUse::kPlain;
   std::vector<std::unique_ptr<PreparedWeight>> copies_;
 };

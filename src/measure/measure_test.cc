@@ -42,17 +42,18 @@ TEST(Spread, OfOddAndEvenCounts) {
 // Protects: what is counted as work, by hand from the shapes, and which arithmetic does it.
 TEST(Work, CountsByShape) {
   const TestModel exact(Numerics::kExact);
-  const Work all_f32 = ModelWork(exact.loaded, Numerics::kExact).of(1, 3, 2, 10);
-  EXPECT_EQ(all_f32.int8_macs, 0);
-  EXPECT_EQ(all_f32.f32_macs, 3 * kProjections + 2 * kHead);
-  EXPECT_EQ(all_f32.bytes,
+  const Work wide = ModelWork(exact.loaded, Numerics::kExact).of(1, 3, 2, 10);
+  EXPECT_EQ(wide.int8_macs, 0);
+  EXPECT_EQ(wide.int16_macs, 3 * kProjections);
+  EXPECT_EQ(wide.f32_macs, 2 * kHead);
+  EXPECT_EQ(wide.bytes,
             static_cast<double>(exact.loaded.model->weight_bytes()) +
                 10.0 * static_cast<double>(kv_bytes_per_token(exact.loaded.model->config())));
   const TestModel fast(Numerics::kFast);
   const Work all_int8 = ModelWork(fast.loaded, Numerics::kFast).of(1, 3, 2, 10);
   EXPECT_EQ(all_int8.f32_macs, 0);
   EXPECT_EQ(all_int8.int8_macs, 3 * kProjections + 2 * kHead);
-  EXPECT_LT(all_int8.bytes, all_f32.bytes);  // a head of 8 bits; the embedding table is not read
+  EXPECT_LT(all_int8.bytes, wide.bytes);  // a head of 8 bits; the embedding table is not read
 }
 
 // Protects: the shares, and which of them binds.
@@ -63,6 +64,7 @@ TEST(Work, SharesOfLimits) {
   EXPECT_DOUBLE_EQ(read.compute, 0.3);
   EXPECT_EQ(read.binding(), "read");
   EXPECT_EQ(shares_of({.f32_macs = 20, .bytes = 1}, 2, limits).binding(), "compute");
+  EXPECT_DOUBLE_EQ(shares_of({.int16_macs = 50}, 2, limits).compute, 0.5);
 }
 
 // Protects: every stream runs to its length, and the phase of pure decoding lies inside the run.
@@ -104,7 +106,11 @@ TEST(LinearProbe, MeasuresEveryForm) {
       EXPECT_GT(probe.copies(), 1u);
       const Work work = probe.work(3);
       const double macs = 3.0 * static_cast<double>(which->rows * 128);
-      EXPECT_EQ(numerics == Numerics::kFast ? work.int8_macs : work.f32_macs, macs);
+      const bool is_head = which->kind == SlotKind::kHead;
+      EXPECT_EQ(numerics == Numerics::kFast ? work.int8_macs
+                : is_head                   ? work.f32_macs
+                                            : work.int16_macs,
+                macs);
       EXPECT_GT(work.bytes, static_cast<double>(which->rows * 128 / 4));
       EXPECT_GT(probe.seconds_per_call(3, 2).value().min, 0);
     }

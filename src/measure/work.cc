@@ -12,28 +12,27 @@ ModelWork::ModelWork(const LoadedModel& loaded, Numerics numerics) {
     if (slot.kind == SlotKind::kProjection) projections += values;
     if (slot.kind == SlotKind::kHead) head_macs_ = values;
   }
-  const bool fast = numerics == Numerics::kFast;
   // Projections that are not ternary keep f32 activations.
-  int8_macs_per_token_ = fast ? static_cast<double>(loaded.report.ternary_parameters) : 0;
-  f32_macs_per_token_ = projections - int8_macs_per_token_;
-  head_is_int8_ = fast;
+  ternary_macs_per_token_ = static_cast<double>(loaded.report.ternary_parameters);
+  f32_macs_per_token_ = projections - ternary_macs_per_token_;
+  is_fast_ = numerics == Numerics::kFast;
   pass_bytes_ = static_cast<double>(loaded.model->pass_bytes());
   kv_bytes_per_token_ = static_cast<double>(kv_bytes_per_token(config));
 }
 
 Work ModelWork::of(double passes, double tokens, double logits, double kv_tokens) const {
   Work work;
-  work.int8_macs = tokens * int8_macs_per_token_;
+  (is_fast_ ? work.int8_macs : work.int16_macs) = tokens * ternary_macs_per_token_;
   work.f32_macs = tokens * f32_macs_per_token_;
-  (head_is_int8_ ? work.int8_macs : work.f32_macs) += logits * head_macs_;
+  (is_fast_ ? work.int8_macs : work.f32_macs) += logits * head_macs_;
   work.bytes = passes * pass_bytes_ + kv_tokens * kv_bytes_per_token_;
   return work;
 }
 
 Shares shares_of(const Work& work, double seconds, const DeviceLimits& limits) {
-  return {
-      work.bytes / limits.read_bytes_per_s / seconds,
-      (work.int8_macs / limits.int8_macs_per_s + work.f32_macs / limits.f32_macs_per_s) / seconds};
+  const double int8_macs = work.int8_macs + 2 * work.int16_macs;
+  return {work.bytes / limits.read_bytes_per_s / seconds,
+          (int8_macs / limits.int8_macs_per_s + work.f32_macs / limits.f32_macs_per_s) / seconds};
 }
 
 }  // namespace bitcpm

@@ -14,10 +14,11 @@ namespace bitcpm {
 // both are a few percent.
 struct Work {
   double int8_macs = 0;
+  double int16_macs = 0;  // int16 by ternary, two products of int8 each
   double f32_macs = 0;
   double bytes = 0;
 
-  double macs() const { return int8_macs + f32_macs; }
+  double macs() const { return int8_macs + int16_macs + f32_macs; }
 };
 
 // What the passes of one model cost.
@@ -30,10 +31,10 @@ class ModelWork {
   Work of(double passes, double tokens, double logits, double kv_tokens) const;
 
  private:
-  double int8_macs_per_token_ = 0;
+  double ternary_macs_per_token_ = 0;
   double f32_macs_per_token_ = 0;
   double head_macs_ = 0;
-  bool head_is_int8_ = false;
+  bool is_fast_ = false;
   double pass_bytes_ = 0;
   double kv_bytes_per_token_ = 0;
 };

@@ -22,7 +22,8 @@ class Loader : public ::testing::Test {
 
   std::vector<float> logits(const Model& model) { return tiny_logits(model, *backend_); }
 
-  std::unique_ptr<Backend> backend_ = make_cpu_backend({.threads = 2}).value();
+  std::unique_ptr<Backend> backend_ =
+      make_cpu_backend({.threads = 2, .numerics = Numerics::kExact}).value();
 };
 
 // Protects: whatever does not fit the architecture is refused by the tensor's name.

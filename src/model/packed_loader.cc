@@ -113,6 +113,8 @@ class PackedSource {
       const ImageUse use = is_head                      ? ImageUse::kHead
                            : is_embedding && head_tied_ ? ImageUse::kTiedHead
                                                         : ImageUse::kLinear;
+      // Embeddings and norms are read as values: a file that has them in a layout of products lies.
+      if (use == ImageUse::kLinear && tensor->form != WeightForm::kTernary) continue;
       const PackedImage* image = find(*tensor, use);
       if (image == nullptr) continue;
       BITCPM_ASSIGN(adopted_[tensor],
@@ -196,26 +198,19 @@ class PackedSource {
     return images_.adopt(found->second.info, std::move(found->second.sections));
   }
 
-  // The checkpoint's own values: stored as such, or out of a layout that loses nothing.
+  // The checkpoint's own values.
   Result<QuantizedMatrix> read_matrix(const PackedTensor& tensor) {
     const auto is_canonical = [](const PackedImage& i) { return i.layout == kCanonicalLayout; };
     const auto found = std::find_if(tensor.images.begin(), tensor.images.end(), is_canonical);
-    const bool canonical = found != tensor.images.end();
-    const PackedImage* image = canonical ? &*found : find(tensor, ImageUse::kRestore);
-    if (image == nullptr) {
+    if (found == tensor.images.end()) {
       return Error{Errc::kUnsupported,
                    fmt::format("{}: {}: no layout of it is known here ({}); pack the model again",
                                kManifestFile, quote_name(tensor.name), tensor.images[0].layout)};
     }
-    BITCPM_ASSIGN(Loading loading, allocate(tensor, *image, Buffer::allocate));
+    BITCPM_ASSIGN(Loading loading, allocate(tensor, *found, Buffer::allocate));
     Loading* const one[] = {&loading};
     BITCPM_TRY(read(one));
-    if (canonical) return canonical_matrix(tensor, std::move(loading.sections));
-    BITCPM_ASSIGN(QuantizedMatrix matrix, images_.restore(loading.info, loading.sections));
-    if (matrix.form != tensor.form || matrix.group != tensor.group) {
-      return corrupt(tensor, "layout " + image->layout + " is not of its form and group");
-    }
-    return matrix;
+    return canonical_matrix(tensor, std::move(loading.sections));
   }
 
   const PackedData& data_;

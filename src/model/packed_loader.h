@@ -5,8 +5,8 @@
 namespace bitcpm {
 
 // load_model() and inspect_weights() for a directory that `bitcpm pack` wrote (is_packed()). What
-// the backend runs as it is comes straight into its memory, in parallel pieces; the rest is turned
-// into the matrix that the checkpoint had and goes the usual way. Every byte read is checked.
+// the backend runs as it is comes straight into its memory, in parallel pieces; the rest is stored
+// as the checkpoint had it and goes the usual way. Every byte read is checked.
 // Errors: those of parse_manifest and PackedData, kCorrupt (does not fit config.json), kUnsupported
 // (a layout that this backend does not know).
 Result<LoadedModel> load_packed_model(ModelFiles& files, const ModelConfig& config,

@@ -73,7 +73,8 @@ class PackedLoader : public ::testing::Test {
   }
 
   fs::path folder_;
-  std::unique_ptr<Backend> exact_ = make_cpu_backend({.threads = 2}).value();
+  std::unique_ptr<Backend> exact_ =
+      make_cpu_backend({.threads = 2, .numerics = Numerics::kExact}).value();
   std::unique_ptr<Backend> fast_ =
       make_cpu_backend({.threads = 2, .numerics = Numerics::kFast}).value();
 };

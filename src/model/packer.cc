@@ -28,7 +28,7 @@ Status append_projection(QuantizedMatrix matrix, Backend& backend, PackedWriter&
   BITCPM_ASSIGN(const std::unique_ptr<PreparedWeight> weight, backend.prepare(std::move(matrix)));
   const WeightImage image = weight->image();
   // pack runs with a backend that keeps ternary weights so.
-  BITCPM_CHECK(backend.weight_images().serves(image.info, ImageUse::kRestore));
+  BITCPM_CHECK(backend.weight_images().serves(image.info, ImageUse::kLinear));
   return append_image(image, writer, tensor);
 }
 

@@ -35,7 +35,8 @@ TEST(Perplexity, WikiText2) {
       loss -= log_probability(std::span(logits).subspan((i - 1) * vocab, vocab), ids[i]);
     }
     const auto predictions = static_cast<double>(ids.size() - 1);
-    EXPECT_NEAR(loss / predictions, reference.at("loss_fp32").to_number<double>(), 1e-5);
+    // Activations of 16 bits move single log-probabilities by some 1e-4, either way.
+    EXPECT_NEAR(loss / predictions, reference.at("loss_fp32").to_number<double>(), 1e-4);
     by_tokens += loss / predictions * static_cast<double>(ids.size());
     by_predictions += loss;
     tokens += ids.size();

@@ -54,7 +54,7 @@ class CpuBackend final : public Backend {
   WeightImages& weight_images() override { return images_; }
 
   Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) override {
-    if (fast_ && matrix.form == WeightForm::kTernary) {
+    if (matrix.form == WeightForm::kTernary) {
       return FieldWeight::pack(matrix, arena_, pool_);
     }
     return PanelWeight::pack(std::move(matrix), arena_, pool_);
@@ -73,7 +73,9 @@ class CpuBackend final : public Backend {
       forms.codes |= codes;
       forms.floats |= !codes;
     }
-    forms.extras = forms.codes && use == InputUse::kGated;
+    forms.code_form = !fast_                    ? kernels::ActForm::kInt16
+                      : use == InputUse::kGated ? kernels::ActForm::kInt8Outlier
+                                                : kernels::ActForm::kInt8;
     return CpuLinearInput::allocate(max_rows, consumers.front()->cols(), forms);
   }
   Result<std::unique_ptr<KvCache>> allocate_kv(const KvShape& shape,
@@ -216,7 +218,7 @@ class CpuBackend final : public Backend {
   Arena arena_;  // of all weights
   HeadScreen screen_;
   bool fast_;
-  CpuWeightImages images_{fast_, arena_, pool_};
+  CpuWeightImages images_{fast_, arena_};
 };
 
 }  // namespace

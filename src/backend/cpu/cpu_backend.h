@@ -13,7 +13,7 @@ namespace bitcpm {
 struct CpuOptions {
   int threads = 0;           // 0: usable_cpus()
   std::string isa = "auto";  // "auto", or a level of kernels/dispatch.h
-  Numerics numerics = Numerics::kExact;
+  Numerics numerics = Numerics::kFast;
 };
 
 // The CPU of this machine; f32 KV cache.

@@ -83,6 +83,7 @@ Result<double> read_rate(const kernels::KernelTable& table, int threads) {
 
 Result<DeviceLimits> measure_cpu_limits(const kernels::KernelTable& table, int threads) {
   DeviceLimits limits;
+  limits.int8_instruction = table.int8_instruction;
   BITCPM_ASSIGN(limits.read_bytes_per_s, read_rate(table, threads));
   limits.int8_macs_per_s = best_rate(threads, [&](int, std::size_t) {
     table.int8_peak(kCallRounds);

@@ -21,26 +21,27 @@ Result<std::unique_ptr<LinearInput>> CpuLinearInput::allocate(std::int64_t max_r
     return !wanted || buffer.size() == bytes;
   };
   if (!take(forms.floats, count * sizeof(float), input->values_) ||
-      !take(forms.codes, count, input->codes_) ||
+      !take(forms.codes, count * planes_of(forms.code_form), input->codes_) ||
       !take(forms.codes, groups * sizeof(float), input->scales_) ||
       !take(forms.codes, groups * sizeof(std::int32_t), input->sums_) ||
-      !take(forms.extras, groups * sizeof(kernels::Extra), input->extras_)) {
+      !take(forms.codes && forms.code_form == kernels::ActForm::kInt8Outlier, groups,
+            input->lines_)) {
     return Error{Errc::kExhausted, "no memory for " + std::to_string(max_rows) + " rows of " +
                                        std::to_string(cols) + " activations"};
   }
   input->quantized_ = {input->codes_.as<std::int8_t>(), input->scales_.as<float>(),
-                       input->sums_.as<std::int32_t>(), input->extras_.as<kernels::Extra>(),
-                       static_cast<std::size_t>(cols)};
+                       input->sums_.as<std::int32_t>(), input->lines_.as<std::uint8_t>(),
+                       static_cast<std::size_t>(cols),  forms.code_form};
   return std::unique_ptr<LinearInput>(std::move(input));
 }
 
 kernels::QuantizedRows CpuLinearInput::codes_at(std::int64_t t, std::int64_t begin) const {
   const auto first = static_cast<std::size_t>(t * cols_ + begin);
   kernels::QuantizedRows rows = quantized_;
-  rows.codes += first;
+  rows.codes += first * planes_of(rows.form);
   rows.scales += first / kActGroup;
   rows.minus_sums += first / kActGroup;
-  if (rows.extras != nullptr) rows.extras += first / kActGroup;
+  if (rows.lines != nullptr) rows.lines += first / kActGroup;
   return rows;
 }
 

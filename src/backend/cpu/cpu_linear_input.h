@@ -9,13 +9,13 @@
 
 namespace bitcpm {
 
-// Rows of activations in the forms their consumers read: f32, int8 codes, or both.
+// Rows of activations in the forms their consumers read: f32, codes, or both.
 class CpuLinearInput final : public LinearInput {
  public:
   struct Forms {
     bool floats;
     bool codes;
-    bool extras;  // with the codes: room for outliers
+    kernels::ActForm code_form;
   };
 
   // Errors: kExhausted.
@@ -41,7 +41,7 @@ class CpuLinearInput final : public LinearInput {
   std::int64_t cols_ = 0;
   bool has_floats_ = false;
   Buffer values_;
-  Buffer codes_, scales_, sums_, extras_;
+  Buffer codes_, scales_, sums_, lines_;
   kernels::QuantizedRows quantized_{};  // views of the four; codes null without that form
 };
 

@@ -15,13 +15,11 @@ bool is_head(const ImageInfo& info) {
 bool CpuWeightImages::serves(const ImageInfo& info, ImageUse use) const {
   switch (use) {
     case ImageUse::kLinear:
-      return fast_ && info.layout == FieldWeight::kTernaryLayout;
+      return info.layout == FieldWeight::kTernaryLayout;
     case ImageUse::kHead:
       return fast_ && info.layout == HeadWeight::kLayout;
     case ImageUse::kTiedHead:
       return fast_ && info.layout == HeadWeight::kTiedLayout;
-    case ImageUse::kRestore:
-      return info.layout == FieldWeight::kTernaryLayout;
   }
   return false;
 }
@@ -39,11 +37,6 @@ std::unique_ptr<PreparedWeight> CpuWeightImages::adopt(const ImageInfo& info,
   }
   return is_head(info) ? HeadWeight::adopt(info, std::move(sections))
                        : FieldWeight::adopt(info, std::move(sections));
-}
-
-Result<QuantizedMatrix> CpuWeightImages::restore(const ImageInfo& info,
-                                                 std::span<const Buffer> sections) {
-  return FieldWeight::restore_ternary(info, sections, *pool_);
 }
 
 }  // namespace bitcpm

@@ -11,8 +11,7 @@
 
 namespace bitcpm {
 
-// A ternary matrix in panels of 64 rows for int8 activations (kernels/quantized.h): `fast`
-// numerics.
+// A ternary matrix in panels of 64 rows (kernels/quantized.h).
 class FieldWeight final : public CpuWeight {
  public:
   // What files call the layout (docs/formats/packed.md): a change of bytes is a new name.
@@ -25,9 +24,6 @@ class FieldWeight final : public CpuWeight {
   // WeightImages, for this layout; it has checked the sections that adopt() gets.
   static std::vector<SectionSize> sections_of(const ImageInfo& info);
   static std::unique_ptr<PreparedWeight> adopt(const ImageInfo& info, std::vector<Buffer> sections);
-  static Result<QuantizedMatrix> restore_ternary(const ImageInfo& info,
-                                                 std::span<const Buffer> sections,
-                                                 ThreadPool& pool);
   WeightImage image() const override;
 
   std::int64_t rows() const override { return rows_; }

@@ -50,7 +50,7 @@ struct Fixture {
   std::unique_ptr<PreparedWeight> weight = HeadWeight::quantize(matrix, true, arena, pool).value();
   const HeadWeight& head = static_cast<const HeadWeight&>(*weight);
   std::unique_ptr<LinearInput> input =
-      CpuLinearInput::allocate(4, kCols, {.floats = false, .codes = true, .extras = false}).value();
+      CpuLinearInput::allocate(4, kCols, {.floats = false, .codes = true, .code_form = {}}).value();
   CpuLinearInput& x = static_cast<CpuLinearInput&>(*input);
 
   // Rows that point towards some weights, so that a few logits stand out, or nowhere.

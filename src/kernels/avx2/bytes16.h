@@ -37,6 +37,9 @@ inline Bytes up_nibble(Bytes b) { return {_mm256_slli_epi32(b.lo, 4), _mm256_sll
 inline Bytes down_nibble(Bytes b) {
   return {_mm256_srli_epi32(b.lo, 4), _mm256_srli_epi32(b.hi, 4)};
 }
+inline I16x add(I16x a, I16x b) {
+  return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
 inline I16x subtract(I16x a, I16x b) {
   return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
 }

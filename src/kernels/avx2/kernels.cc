@@ -1,39 +1,27 @@
 #include "kernels/avx2/dot16.h"
-#include "kernels/table.h"
-// After dot16.h, on which they are written.
-#include "kernels/shared/linear.h"
-
-#include "kernels/shared/elementwise.h"
-
-#include "kernels/shared/attention.h"
-
-#include "kernels/shared/field_linear.h"
-
-#include "kernels/shared/quantize.h"
-
-#include "kernels/shared/scaled_norms.h"
+// After dot16.h, on which it is written.
+#include "kernels/shared/install.h"
 
 #include "kernels/shared/peak.h"
 
+namespace {
+
+// Sixteen 256-bit registers hold no more sums. A lone token takes two fields at a time, which is a
+// seventh faster for ternary weights and half for 8-bit ones.
+struct Tiles {
+  using Dense = TileSize<1, 2, 1>;
+  static constexpr size_t kQueries = 2, kValues = 2, kVectors = 2;
+  static constexpr size_t kFieldsAtOnce = 1, kTokens = 3, kLone = 2;
+};
+
+}  // namespace
+
 namespace bitcpm::kernels {
 
-// Tile sizes (panels or fields x tokens): sixteen 256-bit registers hold no more sums. A lone token
-// takes two fields at a time, which is a seventh faster for ternary weights and half for 8-bit
-// ones.
 void install_avx2(KernelTable& table) {
   table.isa = "avx2";
-  table.ternary_linear = linear<TernaryTile, TileSize<1, 4, 2>>;
-  table.bf16_linear = linear<DenseTile<Bf16Panels>, TileSize<1, 2, 1>>;
-  table.f32_linear = linear<DenseTile<F32Panels>, TileSize<1, 2, 1>>;
-  table.rms_norm = rms_norm;
-  table.silu_mul = silu_mul;
-  table.attention = attention<2, 2, 2>;
-  table.merge_attention = merge_attention;
-  table.quantize = quantize;
-  table.ternary_fields = field_linear<TernaryForm, 1, 3, 2>;
-  table.int8_fields = field_linear<Int8Form, 1, 3, 2>;
-  table.screen_fields = field_linear<ScreenForm, 1, 3, 2>;
-  table.scaled_norms = scaled_norms;
+  install_kernels<Tiles>(table);
+  table.int8_instruction = "vpmaddubsw";
   table.int8_peak = int8_peak<4>;
   table.f32_peak = f32_peak<6>;
   table.read_bytes = read_bytes;

@@ -27,7 +27,6 @@ inline F16x div(F16x a, F16x b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_
 inline F16x fma(F16x a, F16x b, F16x c) {
   return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }
-inline F16x add_exact_product(F16x a, F16x b, F16x c) { return fma(a, b, c); }
 inline F16x max(F16x a, F16x b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
 inline F16x min(F16x a, F16x b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
 inline F16x keep_first(F16x v, size_t count, float rest) {
@@ -42,13 +41,6 @@ inline F16x keep_first(F16x v, size_t count, float rest) {
 inline U16x load_words(const uint32_t* p) {
   const auto* words = reinterpret_cast<const __m256i*>(p);
   return {_mm256_loadu_si256(words), _mm256_loadu_si256(words + 1)};
-}
-inline U16x next_code(U16x words) {
-  return {_mm256_srli_epi32(words.lo, 2), _mm256_srli_epi32(words.hi, 2)};
-}
-inline F16x ternary_of(U16x words) {  // vpermilps looks at the two lowest bits of each lane only
-  const __m256 table = _mm256_setr_ps(-1, 0, 1, 2, -1, 0, 1, 2);
-  return {_mm256_permutevar_ps(table, words.lo), _mm256_permutevar_ps(table, words.hi)};
 }
 inline F16x bf16_low(U16x words) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(words.lo, 16)),

@@ -29,6 +29,7 @@ inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
 }
 inline Bytes up_nibble(Bytes b) { return {_mm512_slli_epi32(b.v, 4)}; }
 inline Bytes down_nibble(Bytes b) { return {_mm512_srli_epi32(b.v, 4)}; }
+inline I16x add(I16x a, I16x b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline I16x subtract(I16x a, I16x b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 constexpr int kMostZeroKept = 128;
 inline Bytes weight_bytes(Bytes b, int32_t) { return b; }

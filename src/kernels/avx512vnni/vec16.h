@@ -22,7 +22,6 @@ inline F16x sub(F16x a, F16x b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline F16x mul(F16x a, F16x b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline F16x div(F16x a, F16x b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline F16x fma(F16x a, F16x b, F16x c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-inline F16x add_exact_product(F16x a, F16x b, F16x c) { return fma(a, b, c); }
 inline F16x max(F16x a, F16x b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline F16x min(F16x a, F16x b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline F16x keep_first(F16x v, size_t count, float rest) {
@@ -31,11 +30,6 @@ inline F16x keep_first(F16x v, size_t count, float rest) {
 }
 
 inline U16x load_words(const uint32_t* p) { return {_mm512_loadu_si512(p)}; }
-inline U16x next_code(U16x words) { return {_mm512_srli_epi32(words.v, 2)}; }
-inline F16x ternary_of(U16x words) {  // vpermilps looks at the two lowest bits of each lane only
-  const __m512 table = _mm512_broadcast_f32x4(_mm_setr_ps(-1, 0, 1, 2));
-  return {_mm512_permutevar_ps(table, words.v)};
-}
 inline F16x bf16_low(U16x words) { return {_mm512_castsi512_ps(_mm512_slli_epi32(words.v, 16))}; }
 inline F16x bf16_high(U16x words) {
   const __m512i mask = _mm512_set1_epi32(static_cast<int>(0xffff0000u));

@@ -42,6 +42,9 @@ inline Bytes up_nibble(Bytes b) {
 inline Bytes down_nibble(Bytes b) {
   return quarters<Bytes>([&](int i) { return vshrq_n_u8(b.q[i], 4); });
 }
+inline I16x add(I16x a, I16x b) {
+  return quarters<I16x>([&](int i) { return vaddq_s32(a.q[i], b.q[i]); });
+}
 inline I16x subtract(I16x a, I16x b) {
   return quarters<I16x>([&](int i) { return vsubq_s32(a.q[i], b.q[i]); });
 }

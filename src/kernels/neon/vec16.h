@@ -45,7 +45,6 @@ inline F16x div(F16x a, F16x b) {
 inline F16x fma(F16x a, F16x b, F16x c) {
   return quarters<F16x>([&](int i) { return vfmaq_f32(c.q[i], a.q[i], b.q[i]); });
 }
-inline F16x add_exact_product(F16x a, F16x b, F16x c) { return fma(a, b, c); }
 
 // Not vmaxq_f32, which treats NaN and the sign of zero differently.
 inline float32x4_t max4(float32x4_t a, float32x4_t b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
@@ -68,20 +67,6 @@ inline F16x keep_first(F16x v, size_t count, float rest) {
 
 inline U16x load_words(const uint32_t* p) {
   return quarters<U16x>([&](int i) { return vld1q_u32(p + 4 * i); });
-}
-inline U16x next_code(U16x words) {
-  return quarters<U16x>([&](int i) { return vshrq_n_u32(words.q[i], 2); });
-}
-// The code c as the last bits of 2^23 + c, from which a subtraction leaves c - 1: conversions from
-// integers are slower than additions on most CPUs.
-inline F16x ternary_of(U16x words) {
-  const uint32x4_t code = vdupq_n_u32(3);
-  const uint32x4_t two23 = vdupq_n_u32(0x4b000000u);
-  const float32x4_t zero = vdupq_n_f32(8388609.0f);
-  return quarters<F16x>([&](int i) {
-    const uint32x4_t bits = vorrq_u32(vandq_u32(words.q[i], code), two23);
-    return vsubq_f32(vreinterpretq_f32_u32(bits), zero);
-  });
 }
 inline F16x bf16_low(U16x words) {
   return quarters<F16x>([&](int i) { return vreinterpretq_f32_u32(vshlq_n_u32(words.q[i], 16)); });

@@ -54,8 +54,6 @@ inline F16x div(F16x a, F16x b) { return {a.lane / b.lane}; }
 inline F16x fma(F16x a, F16x b, F16x c) {
   return map([&](int i) { return __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]); });
 }
-// a * b + c where a * b is exact: fused or not, the same bits.
-inline F16x add_exact_product(F16x a, F16x b, F16x c) { return {a.lane * b.lane + c.lane}; }
 inline F16x max(F16x a, F16x b) {  // b where either is NaN, as vmaxps
   return map([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
 }
@@ -71,10 +69,6 @@ inline U16x load_words(const uint32_t* p) {
   U16x out;
   __builtin_memcpy(&out.lane, p, sizeof(out.lane));
   return out;
-}
-inline U16x next_code(U16x words) { return {words.lane >> 2}; }  // the next 2-bit code
-inline F16x ternary_of(U16x words) {  // code c = w + 1 in the two lowest bits
-  return {__builtin_convertvector((Ints)(words.lane & 3u) - 1, Lanes)};
 }
 inline F16x bf16_low(U16x words) { return {(Lanes)(words.lane << 16)}; }
 inline F16x bf16_high(U16x words) { return {(Lanes)(words.lane & 0xffff0000u)}; }

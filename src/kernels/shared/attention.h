@@ -66,8 +66,8 @@ void attention(const AttentionArgs& a, size_t begin, const AttentionPart& part) 
 }
 
 // One row of all parts, ascending: the larger maximum wins, then the division by the sum.
-void merge_attention(const AttentionPart* parts, size_t count, size_t row, size_t head_dim,
-                     float* out) {
+inline void merge_attention(const AttentionPart* parts, size_t count, size_t row, size_t head_dim,
+                            float* out) {
   float* o = parts[0].out + row * head_dim;
   float largest = parts[0].max[row];
   float sum = parts[0].sum[row];

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/shared/attention_rows.h"
+#include "kernels/shared/elementwise.h"
 
 // Scores of one chunk and their weights.
 namespace {

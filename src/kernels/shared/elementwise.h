@@ -23,7 +23,7 @@ inline F16x exp16(F16x x) {
   return mul(p, pow2_of_magic(shifted));
 }
 
-void rms_norm(const float* x, const float* weight, float eps, size_t n, float* out) {
+inline void rms_norm(const float* x, const float* weight, float eps, size_t n, float* out) {
   F16x squares = set1(0);
   for (size_t i = 0; i < n; i += 16) {
     const F16x v = load(x + i);
@@ -36,7 +36,7 @@ void rms_norm(const float* x, const float* weight, float eps, size_t n, float* o
   }
 }
 
-void silu_mul(const float* gate, const float* up, size_t n, float* out) {
+inline void silu_mul(const float* gate, const float* up, size_t n, float* out) {
   const F16x one = set1(1.0f);
   for (size_t i = 0; i < n; i += 16) {
     const F16x g = load(gate + i);

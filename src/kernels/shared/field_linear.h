@@ -2,14 +2,14 @@
 
 #include "kernels/shared/field_tile.h"
 
-// Covers a range of panels and all tokens with tiles of int8 products.
+// Covers a range of panels and all tokens with tiles of integer products.
 namespace {
 
 // Panels [first, last) by all tokens, F fields and T tokens at a time; Lone fields for a token that
 // is left alone, whose sums need company to hide their latency. A block of tokens small enough that
 // their codes stay in the second-level cache; within it, a panel stays in the first for every tile
 // of tokens.
-template <class Form, size_t F, size_t T, size_t Lone, bool Wide>
+template <class Form, size_t F, size_t T, size_t Lone, ActForm Act>
 void field_blocks(const typename Form::Weights& w, size_t first, size_t last,
                   const QuantizedIo& io) {
   constexpr size_t kTokenBlock = 96;
@@ -17,23 +17,31 @@ void field_blocks(const typename Form::Weights& w, size_t first, size_t last,
     const size_t end = begin + kTokenBlock < io.tokens ? begin + kTokenBlock : io.tokens;
     for (size_t panel = first; panel < last; ++panel) {
       size_t token = begin;
-      for (; token + T <= end; token += T) field_tile<Form, F, T, Wide>(w, panel, io, token);
+      for (; token + T <= end; token += T) field_tile<Form, F, T, Act>(w, panel, io, token);
       if (T > 2 && token + 2 <= end) {
-        field_tile<Form, F, 2, Wide>(w, panel, io, token);
+        field_tile<Form, F, 2, Act>(w, panel, io, token);
         token += 2;
       }
-      for (; token < end; ++token) field_tile<Form, Lone, 1, Wide>(w, panel, io, token);
+      for (; token < end; ++token) field_tile<Form, Lone, 1, Act>(w, panel, io, token);
     }
   }
 }
 
-template <class Form, size_t F, size_t T, size_t Lone = F>
+template <class Form, size_t F, size_t T, size_t Lone>
 void field_linear(const typename Form::Weights& w, size_t first, size_t last,
                   const QuantizedIo& io) {
-  if (io.x.extras != nullptr) {
-    field_blocks<Form, F, T, Lone, true>(w, first, last, io);
-  } else {
-    field_blocks<Form, F, T, Lone, false>(w, first, last, io);
+  field_blocks<Form, F, T, Lone, ActForm::kInt8>(w, first, last, io);
+}
+
+template <size_t F, size_t T, size_t Lone>
+void ternary_fields(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {
+  switch (io.x.form) {
+    case ActForm::kInt8:
+      return field_blocks<TernaryForm, F, T, Lone, ActForm::kInt8>(w, first, last, io);
+    case ActForm::kInt8Outlier:
+      return field_blocks<TernaryForm, F, T, Lone, ActForm::kInt8Outlier>(w, first, last, io);
+    case ActForm::kInt16:
+      return field_blocks<TernaryForm, F, T, Lone, ActForm::kInt16>(w, first, last, io);
   }
 }
 

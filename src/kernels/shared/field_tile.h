@@ -2,30 +2,59 @@
 
 #include "kernels/shared/field_forms.h"
 
-// Products of int8 activations with field-packed weights, written once over the dot16.h of the
+// Products of quantised activations with field-packed weights, written once over the dot16.h of the
 // including level.
 //
 // For one row and token, with a the activation scale of 32 in-features and w the weight scale:
-//   inner = fma(float(sum of code products), a, inner)   over the 32s of a weight group
-//   total = fma(w, inner, total)                         over the weight groups
-// k ascending. The integer part is exact, so neither the tile nor the level shows in a bit. The
-// fields of ternary weights enter as 4^f times their code, which w / 4^f undoes exactly.
+//   inner = fma(float(sum of products of values and weights), a, inner)   over a weight group's 32s
+//   total = fma(w, inner, total)                                          over the weight groups
+// k ascending. The integer part is exact (below 2^24 in units of 4^f, so its float is too), so
+// neither the tile nor the level shows in a bit. The fields of ternary weights enter as 4^f times
+// their code, which w / 4^f undoes exactly.
 namespace {
 
-using bitcpm::kernels::Extra;
+using bitcpm::kernels::ActForm;
 using bitcpm::kernels::kActGroup;
 using bitcpm::kernels::kFields;
+using bitcpm::kernels::kInt16Base;
+using bitcpm::kernels::planes_of;
 using bitcpm::kernels::QuantizedIo;
 
-// One panel by T tokens, F fields at a time. Wide: the activations have extras.
-template <class Form, size_t F, size_t T, bool Wide>
+static_assert(kInt16Base == (1 << 8) - (1 << 1), "times_base");
+inline I16x times_base(I16x v) { return subtract(shift_left<8>(v), shift_left<1>(v)); }
+
+// sum += the products of one panel's in-features [k0, k0 + 32), fields f0 .. f0 + F - 1, with one
+// plane of T tokens, `row` bytes apart.
+template <class Form, size_t F, size_t T>
+inline void add_plane(const typename Form::Weights& w, size_t panel, size_t k0, size_t f0,
+                      const int8_t* plane, size_t row, I16x (*sum)[T]) {
+  typename Form::Lines lines(w, panel, k0);
+#pragma GCC unroll 8
+  for (size_t k = 0; k < kActGroup; k += 4, lines.next()) {
+    Bytes quad[T];
+#pragma GCC unroll 8
+    for (size_t t = 0; t < T; ++t) quad[t] = load_quad(plane + t * row + k);
+    if (T == 1) lines.prefetch_ahead();
+#pragma GCC unroll 4
+    for (size_t f = 0; f < F; ++f) {
+      const Bytes u = Form::field(lines, f0 + f);
+#pragma GCC unroll 8
+      for (size_t t = 0; t < T; ++t) sum[f][t] = Form::dot(sum[f][t], u, quad[t]);
+    }
+  }
+}
+
+// One panel by T tokens, F fields at a time.
+template <class Form, size_t F, size_t T, ActForm Act>
 void field_tile(const typename Form::Weights& w, size_t panel, const QuantizedIo& io,
                 size_t token) {
+  constexpr size_t kPlanes = planes_of(Act);
   const size_t cols = w.cols;
   const size_t groups = cols / w.group;
   const size_t act_groups = cols / kActGroup;
   const uint16_t* panel_scales = w.scales + panel * groups * kFieldRows;
-  const int8_t* codes = io.x.codes + token * cols;
+  const size_t row_bytes = kPlanes * cols;
+  const int8_t* codes = io.x.codes + token * row_bytes;
   const float* act_scales = io.x.scales + token * act_groups;
   const int32_t* minus_sums = io.x.minus_sums + token * act_groups;
   alignas(64) float totals[T][kFieldRows] = {};
@@ -41,33 +70,33 @@ void field_tile(const typename Form::Weights& w, size_t panel, const QuantizedIo
       const size_t end = (group + 1) * w.group;
       for (size_t k0 = group * w.group; k0 < end; k0 += kActGroup) {
         const size_t act_group = k0 / kActGroup;
+        const int8_t* first = codes + act_group * kPlanes * kActGroup;
         I16x sum[F][T];
+        if constexpr (Act == ActForm::kInt16) {
+#pragma GCC unroll 4
+          for (size_t f = 0; f < F; ++f) {
+#pragma GCC unroll 8
+            for (size_t t = 0; t < T; ++t) sum[f][t] = I16x{};
+          }
+          add_plane<Form, F, T>(w, panel, k0, f0, first, row_bytes, sum);
+        }
 #pragma GCC unroll 8
         for (size_t t = 0; t < T; ++t) {
           const I16x minus_sum = load_int(minus_sums + t * act_groups + act_group);
 #pragma GCC unroll 4
-          for (size_t f = 0; f < F; ++f) sum[f][t] = Form::offset(f0 + f, minus_sum);
-        }
-        typename Form::Lines lines(w, panel, k0);
-#pragma GCC unroll 8
-        for (size_t k = 0; k < kActGroup; k += 4, lines.next()) {
-          Bytes quad[T];
-#pragma GCC unroll 8
-          for (size_t t = 0; t < T; ++t) quad[t] = load_quad(codes + t * cols + k0 + k);
-          if (T == 1) lines.prefetch_ahead();
-#pragma GCC unroll 4
           for (size_t f = 0; f < F; ++f) {
-            const Bytes u = Form::field(lines, f0 + f);
-#pragma GCC unroll 8
-            for (size_t t = 0; t < T; ++t) sum[f][t] = Form::dot(sum[f][t], u, quad[t]);
+            const I16x offset = Form::offset(f0 + f, minus_sum);
+            sum[f][t] = Act == ActForm::kInt16 ? add(times_base(sum[f][t]), offset) : offset;
           }
         }
-        if (Wide) {
+        const int8_t* last = Act == ActForm::kInt16 ? first + kActGroup : first;
+        add_plane<Form, F, T>(w, panel, k0, f0, last, row_bytes, sum);
+        if constexpr (Act == ActForm::kInt8Outlier) {
 #pragma GCC unroll 8
           for (size_t t = 0; t < T; ++t) {
-            const Extra extra = io.x.extras[(token + t) * act_groups + act_group];
-            const Bytes quad = load_quad(&extra.quad);
-            const typename Form::Lines its_lines(w, panel, k0 + 4 * extra.line);
+            const size_t quad_at = 4 * size_t{io.x.lines[(token + t) * act_groups + act_group]};
+            const Bytes quad = load_quad(first + t * row_bytes + kActGroup + quad_at);
+            const typename Form::Lines its_lines(w, panel, k0 + quad_at);
 #pragma GCC unroll 4
             for (size_t f = 0; f < F; ++f) {
               sum[f][t] = Form::dot(sum[f][t], Form::field(its_lines, f0 + f), quad);

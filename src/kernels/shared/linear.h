@@ -1,7 +1,6 @@
 #pragma once
 
 #include "kernels/shared/dense_tile.h"
-#include "kernels/shared/ternary_tile.h"
 
 // Covers a range of panels and all tokens with tiles.
 namespace {

@@ -45,7 +45,7 @@ void f32_peak(size_t rounds) {
 #pragma GCC unroll 16
       for (size_t i = 0; i < Sums; ++i) {
         opaque(a);
-        sum[i] = add_exact_product(a, b, sum[i]);
+        sum[i] = fma(a, b, sum[i]);
       }
     }
   }

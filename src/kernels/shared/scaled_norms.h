@@ -3,7 +3,7 @@
 // Bounds by norms of groups, written once over the vec16.h of the including level.
 namespace {
 
-void scaled_norms(const uint16_t* norms, size_t groups, const float* x, float* out) {
+inline void scaled_norms(const uint16_t* norms, size_t groups, const float* x, float* out) {
   for (size_t r = 0; r < bitcpm::kernels::kFieldRows; r += 16) {
     F16x sum = set1(0);
     for (size_t g = 0; g < groups; ++g) {

@@ -1,0 +1,54 @@
+#include "kernels/avx512vnni/dot16.h"
+// After dot16.h, on which they are written.
+#include "kernels/avx512vnni/products.h"
+
+#include "kernels/amx/tile_linear.h"
+
+namespace {
+
+using bitcpm::kernels::kInt8PeakMacs;
+
+// Fewer tokens than this leave most of a tile empty.
+constexpr size_t kLeastTokens = 6;
+
+void any_ternary(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {
+  if (io.tokens < kLeastTokens) return few_ternary(w, first, last, io);
+  for_form(io.x.form, [&]<ActForm Act>() { tile_linear<Act>(w, first, last, io); });
+}
+
+void any_int8(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io) {
+  if (io.tokens < kLeastTokens) return few_int8(w, first, last, io);
+  tile_linear<ActForm::kInt8>(w, first, last, io);
+}
+
+// Full tiles, two sums, so that neither waits for the other.
+void int8_peak_of_tiles(size_t rounds) {
+  constexpr size_t kTileMacs = kTileRows * 16 * kTileRowBytes;
+  TileConfig config;
+  for (size_t tile = 0; tile < 4; ++tile) config.set(tile, kTileRows, kTileRowBytes);
+  configure_tiles(config);
+  tile_zero<0>();
+  tile_zero<1>();
+  tile_zero<2>();
+  tile_zero<3>();
+  for (size_t i = 0; i < rounds * kInt8PeakMacs / kTileMacs; i += 2) {
+    tile_dot<2, 0, 1>();
+    tile_dot<3, 0, 1>();
+  }
+  release_tiles();
+}
+
+}  // namespace
+
+namespace bitcpm::kernels {
+
+// Everything else is as in avx512vnni.
+void install_amx(KernelTable& table) {
+  table.isa = "amx";
+  table.ternary_fields = any_ternary;
+  table.int8_fields = any_int8;
+  table.int8_instruction = "tdpbssd";
+  table.int8_peak = int8_peak_of_tiles;
+}
+
+}  // namespace bitcpm::kernels

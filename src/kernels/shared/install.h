@@ -1,0 +1,42 @@
+#pragma once
+
+#include "kernels/table.h"
+// On the dot16.h of the including level, as everything here.
+#include "kernels/shared/attention.h"
+#include "kernels/shared/elementwise.h"
+#include "kernels/shared/field_linear.h"
+#include "kernels/shared/linear.h"
+#include "kernels/shared/quantize.h"
+#include "kernels/shared/scaled_norms.h"
+
+// Fills the table of a level with the shared bodies. Tile sizes are all that levels choose:
+//   Dense                          the TileSize of dense panels
+//   kQueries, kValues, kVectors    of attention()
+//   kFieldsAtOnce, kTokens, kLone  of products of integers
+namespace {
+
+// The products of bytes, which a level may improve on alone.
+template <class Tiles>
+inline void install_products(bitcpm::kernels::KernelTable& table) {
+  constexpr size_t kF = Tiles::kFieldsAtOnce;
+  constexpr size_t kT = Tiles::kTokens;
+  constexpr size_t kLone = Tiles::kLone;
+  table.ternary_fields = ternary_fields<kF, kT, kLone>;
+  table.int8_fields = field_linear<Int8Form, kF, kT, kLone>;
+  table.screen_fields = field_linear<ScreenForm, kF, kT, kLone>;
+}
+
+template <class Tiles>
+inline void install_kernels(bitcpm::kernels::KernelTable& table) {
+  table.bf16_linear = linear<DenseTile<Bf16Panels>, typename Tiles::Dense>;
+  table.f32_linear = linear<DenseTile<F32Panels>, typename Tiles::Dense>;
+  table.rms_norm = rms_norm;
+  table.silu_mul = silu_mul;
+  table.attention = attention<Tiles::kQueries, Tiles::kValues, Tiles::kVectors>;
+  table.merge_attention = merge_attention;
+  table.quantize = quantize;
+  table.scaled_norms = scaled_norms;
+  install_products<Tiles>(table);
+}
+
+}  // namespace
