@@ -4,6 +4,7 @@
 #   fuzz    clang with libFuzzer    tidy    clang-tidy
 #   arm     cross compiler and emulator of 64-bit Arm, for scripts/test_arm.sh
 #   bench   Google Benchmark
+#   metrics promtool, from Debian's package but without the service in it
 #   clients Python with venv; tests/clients/install.sh takes the rest from PyPI and npm
 # On Debian 12 what is missing is installed by package name; it needs root or sudo only then.
 # Elsewhere the missing packages are named and the build goes on with what the machine has.
@@ -34,6 +35,7 @@ collect_missing() {
         need_command python3 python3  # tests and checks
         need_command curl curl        # tests: the documented commands, verbatim
         need_command jq jq
+        need_package python3-jsonschema  # tests: answers against /openapi.json
         need_package ca-certificates  # crates come over https
         for library in libboost1.81-dev libboost-json1.81-dev libcli11-dev libspdlog-dev \
           libfmt-dev libgtest-dev libssl-dev libxxhash-dev; do
@@ -59,6 +61,7 @@ collect_missing() {
         done
         ;;
       bench) need_package libbenchmark-dev ;;
+      metrics) want_promtool=yes ;;
       clients)
         need_command python3 python3
         python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
@@ -108,8 +111,26 @@ install_missing() {
   exit 1
 }
 
+# Installed, the package would start a server.
+fetch_promtool() {
+  if command -v promtool >/dev/null 2>&1 || [ -x build/tools/usr/bin/promtool ]; then return 0; fi
+  is_debian_12 || return 0
+  say "fetching promtool (from Debian's package prometheus) into build/tools"
+  mkdir -p build/tools
+  if (cd build/tools && apt-get -qq download prometheus >/dev/null 2>&1) &&
+    dpkg-deb -x build/tools/prometheus_*.deb build/tools/prometheus; then
+    mkdir -p build/tools/usr/bin
+    mv build/tools/prometheus/usr/bin/promtool build/tools/usr/bin/
+  else
+    say "no promtool: its test will be skipped"
+  fi
+  rm -rf build/tools/prometheus build/tools/prometheus_*.deb
+}
+
 main() {
+  want_promtool=no
   collect_missing "$@"
+  [ "$want_promtool" = no ] || fetch_promtool
   [ -n "$missing" ] || return 0
   if ! is_debian_12; then
     say "not Debian 12, so nothing is installed; going on without these packages or equals:$missing"

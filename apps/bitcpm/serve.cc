@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -44,6 +45,7 @@ EngineConfig engine_config(const ServeOptions& options, const MemoryPlan& plan) 
     if (given) target = static_cast<std::int32_t>(*given);
   };
   choose(options.max_num_seqs, config.max_num_seqs);
+  choose(options.max_waiting_requests, config.max_waiting_requests);
   choose(options.max_num_batched_tokens, config.max_num_batched_tokens);
   choose(options.max_logprobs, config.max_logprobs);
   config.logprobs_mode = logprobs_mode_of(options.logprobs_mode);
@@ -56,7 +58,10 @@ GenerationDefaults generation_defaults(const ServeOptions& options, const ModelS
 
 // What decides a seeded answer besides the request: program, numerics, and the model as far as its
 // numbers tell models apart.
-std::string fingerprint(const ModelSetup& setup, std::string_view numerics) {
+std::string fingerprint(const ServeOptions& options, const ModelSetup& setup,
+                        std::string_view numerics) {
+  if (options.fingerprint_mode == "none") return {};
+  if (options.fingerprint_mode == "custom") return options.fingerprint_value;
   const ModelConfig& c = setup.config;
   const std::string numbers = fmt::format(
       "{} {} {} {} {} {} {}", c.architecture, c.num_hidden_layers, c.hidden_size, c.vocab_size,
@@ -74,7 +79,8 @@ ServedModel served_model(const ServeOptions& options, const ModelSetup& setup) {
     if (options.model.model.empty()) model.names.emplace_back(kDocumentationName);
   }
   model.generation = generation_defaults(options, setup);
-  model.fingerprint = fingerprint(setup, model.numerics);
+  model.fingerprint = fingerprint(options, setup, model.numerics);
+  model.defaults = options.defaults;
   return model;
 }
 
@@ -189,9 +195,19 @@ Status log_start(const CLI::App& app, const ServeOptions& options, const ModelSe
   return {};
 }
 
+// Every connection takes one, and many systems allow a process 1024 unless it asks for more.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  constexpr rlim_t kWanted = 65'536;
+  limit.rlim_cur = std::max(limit.rlim_cur, std::min(limit.rlim_max, kWanted));
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 // Listens first: a mistaken address is told before a model is loaded, and a balancer's probes get a
 // 503 meanwhile.
 Result<ExitCode> run_serve(const CLI::App& app, const ServeOptions& options) {
+  raise_descriptor_limit();
   if (options.edge.log_format == "json") set_log_format(LogFormat::kJson);
   const ServerConfig server = edge_config(options.edge);
   BITCPM_ASSIGN(std::unique_ptr<HttpServer> listening, HttpServer::listen(server));

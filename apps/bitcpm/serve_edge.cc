@@ -47,7 +47,7 @@ void add_access_options(CLI::App& app, EdgeOptions& options) {
   app.add_option("--ssl-cert-reqs", options.tls.cert_reqs,
                  "Client certificates: 0 none, 1 optional, 2 required (default: 0)")
       ->type_name("N")
-      ->check(CLI::Range(0, 2));
+      ->check(CLI::Range(0, 2).description(""));
   app.add_option("--ssl-ciphers", options.tls.ciphers, "OpenSSL's list, for TLS 1.2")
       ->type_name("LIST");
   add_list(app, "--allowed-origins", options.allowed_origins,

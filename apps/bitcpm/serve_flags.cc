@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/json.h"
+
 namespace bitcpm {
 namespace {
 
@@ -57,9 +59,14 @@ const FixedFlag kFixedFlags[] = {
     {"--load-format", {"auto", "hf", "safetensors", "pt"}, "Found by looking at the files"},
     {"--tokenizer-mode", {"auto", "hf"}, "The checkpoint's tokenizer.json"},
     {"--config-format", {"auto", "hf"}, "The checkpoint's config.json"},
+    {"--chat-template-content-format",
+     {"auto", "string"},
+     "Templates get each content as a string"},
+    {"--response-role", {"assistant"}, "The role of answers"},
 };
 
 constexpr std::int64_t kMaxSeqs = 4096;
+constexpr std::int64_t kMaxWaiting = 1'000'000;
 constexpr std::int64_t kMaxBatchedTokens = std::int64_t{1} << 16;
 constexpr std::int64_t kMaxLogprobs = std::int64_t{1} << 20;  // beyond any vocabulary
 
@@ -67,6 +74,30 @@ void add_name_options(CLI::App& app, ServeOptions& options) {
   app.add_option("--served-model-name", options.served_model_names,
                  "Names that requests may use, the first one in answers (default: MODEL as given)")
       ->type_name("NAME");
+}
+
+std::string check_object(const std::string& text) {
+  const Result<json::value> parsed = parse_json(text);
+  return parsed.ok() && parsed->is_object() ? "" : "must be a JSON object";
+}
+
+void add_request_options(CLI::App& app, ServeOptions& options) {
+  RequestDefaults& defaults = options.defaults;
+  app.add_option("--default-chat-template-kwargs", defaults.chat_template_kwargs,
+                 R"(Variables for the chat template: '{"enable_thinking": false}')")
+      ->type_name("JSON")
+      ->check(check_object);
+  app.add_flag("--exclude-tools-when-tool-choice-none",
+               defaults.exclude_tools_when_tool_choice_none,
+               "Do not show the model tools that it may not call");
+  app.add_flag("--enable-force-include-usage", defaults.force_include_usage,
+               "Usage in every stream");
+  app.add_flag("--return-tokens-as-token-ids", defaults.return_tokens_as_token_ids,
+               "Spell tokens in log-probabilities as token_id:N");
+  add_word(app, "--fingerprint-mode", options.fingerprint_mode, {"full", "hash", "custom", "none"},
+           {}, "system_fingerprint: full and hash, of program, numerics and model (default: full)");
+  app.add_option("--fingerprint-value", options.fingerprint_value, "For --fingerprint-mode custom")
+      ->type_name("TEXT");
 }
 
 // Adds options under a heading of --help.
@@ -83,6 +114,8 @@ void in_group(CLI::App& app, const char* heading, Add&& add) {
 void add_limit_options(CLI::App& app, ServeOptions& options) {
   add_count(app, "--max-num-seqs", options.max_num_seqs, 1, kMaxSeqs,
             "Requests running at once (default: 64)");
+  add_count(app, "--max-waiting-requests", options.max_waiting_requests, 0, kMaxWaiting,
+            "Requests waiting besides; more are refused with Retry-After (default: 1024)");
   add_count(app, "--max-num-batched-tokens", options.max_num_batched_tokens, 1, kMaxBatchedTokens,
             "Tokens per forward pass (default: 512)");
   app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options.prefix_caching,
@@ -151,6 +184,7 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
     add_model_format_options(app, options);
     add_name_options(app, options);
   });
+  in_group(app, "Answers", [&] { add_request_options(app, options); });
   in_group(app, "Limits", [&] { add_limit_options(app, options); });
   in_group(app, "Connections, access and logs", [&] { add_edge_options(app, options.edge); });
   in_group(app, "Flags of vLLM with one setting here",

@@ -24,6 +24,10 @@ struct ServeOptions {
   std::string dtype = "auto";
   std::string generation_config = "auto";
   std::string tokenizer;
+  RequestDefaults defaults;
+  OptionalCount max_waiting_requests;
+  std::string fingerprint_mode = "full";
+  std::string fingerprint_value;
   std::string fixed;  // values of flags that have one setting only: checked, then of no use
 };
 

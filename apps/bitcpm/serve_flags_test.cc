@@ -86,6 +86,10 @@ TEST(ServeFlags, RefusesWhatItCannotHonour) {
       {"--allowed-origins [x", "--allowed-origins"},
       {"--ssl-cert-reqs 3", "--ssl-cert-reqs"},
       {"--log-format xml", "--log-format"},
+      {"--default-chat-template-kwargs [1]", "--default-chat-template-kwargs"},
+      {"--response-role user", "--response-role"},
+      {"--tool-call-parser hermes", "--tool-call-parser"},
+      {"--enable-auto-tool-choice", "--enable-auto-tool-choice"},
       {"--unheard-of 1", "--unheard-of"},
       {"--generation-config /elsewhere", "--generation-config"},
   };

@@ -53,7 +53,7 @@ void read_refused(FieldReader& fields) {
 
 // The model is shown the tools by its template, and its calls are part of the text: a call cannot
 // be forced, and is not taken apart.
-void read_tool_fields(FieldReader& fields, TemplateContext& context) {
+void read_tool_fields(FieldReader& fields, const RequestLimits& limits, TemplateContext& context) {
   json::array tools = read_tools(fields);
   const json::value* choice = fields.find("tool_choice");
   if (choice != nullptr && *choice != "none" && *choice != "auto") {
@@ -63,7 +63,8 @@ void read_tool_fields(FieldReader& fields, TemplateContext& context) {
   if (choice != nullptr && *choice == "auto" && tools.empty()) {
     return fields.fail("'tool_choice' \"auto\" needs 'tools'", "tool_choice");
   }
-  if (tools.empty()) return;
+  const bool is_none = choice != nullptr && *choice == "none";
+  if (tools.empty() || (is_none && limits.exclude_tools_when_tool_choice_none)) return;
   context.text_bytes += text_bytes(tools);
   context.variables["tools"] = std::move(tools);
   context.must_matter.emplace_back("tools");
@@ -126,7 +127,7 @@ TemplateContext read_template_context(FieldReader& fields, const RequestLimits& 
                 "continue_final_message");
   }
   json::array messages = read_messages(fields);
-  read_tool_fields(fields, context);
+  read_tool_fields(fields, limits, context);
   read_other_variables(fields, context);
   if (fields.failed()) return {};
   context.text_bytes += text_bytes(messages);

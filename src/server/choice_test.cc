@@ -210,6 +210,26 @@ TEST(AnswerWriter, WritesVllmsShapes) {
   EXPECT_EQ(answer, want) << json::serialize(answer);
 }
 
+// Protects: the short way to write a chunk writes what the long one does.
+TEST(AnswerWriter, PlainChunksAreLikeOthers) {
+  for (const bool is_chat : {false, true}) {
+    PreparedRequest request = request_of(R"({"prompt": [5]})");
+    request.is_chat = is_chat;
+    const AnswerWriter writer(test_tokenizer(), request, "i\"d", "print", 1700000000);
+    ChoiceDelta delta;
+    delta.text = "a\"\\\n\x01 你";
+    const std::string plain = writer.delta_chunk(7, delta, nullptr, nullptr);
+    const Usage usage{1, 2, 0};
+    json::value with_usage = json::parse(writer.delta_chunk(7, delta, nullptr, &usage));
+    with_usage.as_object().erase("usage");
+    EXPECT_EQ(json::parse(plain), with_usage) << plain;
+    EXPECT_EQ(plain.find('\n'), std::string::npos);
+    delta.finish_reason = "stop";
+    const json::value last = json::parse(writer.delta_chunk(7, delta, nullptr, nullptr));
+    EXPECT_EQ(last.at("system_fingerprint"), "print");
+  }
+}
+
 // Protects: a log-probability that JSON cannot spell becomes vLLM's floor.
 TEST(AnswerWriter, NeverWritesInfinity) {
   const PreparedRequest request = request_of(R"({"prompt": [5], "logprobs": 0})");

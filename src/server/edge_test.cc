@@ -220,11 +220,26 @@ TEST(Edge, CutsReadersThatDoNotRead) {
   server->serve(test_model(), engine.port(1 << 20), test_tokenizer(), test_template());
   TestClient deaf(server->port(), 4096);
   deaf.post("/v1/completions", R"({"prompt": "x", "max_tokens": 1000000, "stream": true,
-                                   "logprobs": 5})");
+                                   "logprobs": 3})");
   ASSERT_TRUE(eventually([&] { return engine.running() == 1; }));
   EXPECT_TRUE(eventually([&] { return engine.running() == 0; }));
   EXPECT_EQ(engine.cancelled(), 1u);
   EXPECT_EQ(ask_get(server->port(), "/health").status, 200);
+}
+
+// Protects memory where a request has many choices: what a reader that does not read leaves lying
+// is bounded, long before its write times out.
+TEST(Edge, CutsReadersOfManyChoices) {
+  FakeEngine::Script script = script_of("la");
+  script.endless = true;
+  script.tick = milliseconds{1};
+  Site site(script);
+  TestClient deaf(site.port(), 4096);
+  deaf.post("/v1/completions",
+            R"({"prompt": ["a", "b", "c", "d", "e", "f", "g", "h"], "n": 128, "max_tokens": 2000,
+                "stream": true})");
+  EXPECT_TRUE(eventually([&] { return site.engine.cancelled() == 1024; }));
+  EXPECT_EQ(ask_get(site.port(), "/health").status, 200);
 }
 
 // Protects accepted answers: SIGTERM lets what runs come to its end, whole and streamed, answers

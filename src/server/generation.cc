@@ -24,7 +24,15 @@ Generation::Generation(const asio::any_io_executor& executor, const EnginePort& 
       metrics_(metrics),
       arrived_(arrived),
       wake_(executor, asio::steady_timer::time_point::max()),
-      mailbox_(std::make_shared<EventMailbox>(executor, [this] { wake_.cancel(); })) {}
+      mailbox_(std::make_shared<EventMailbox>(executor, [this] { notice(); })) {}
+
+void Generation::notice() {
+  if (mailbox_->overflowed()) {  // a reader that does not read: cut before its write times out
+    cancel();
+    abandoned_ = true;
+  }
+  wake_.cancel();
+}
 
 Generation::~Generation() {
   cancel();

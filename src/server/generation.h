@@ -66,6 +66,7 @@ class Generation {
   };
 
   Result<std::optional<RequestId>> submit(std::size_t choice, SamplingParams&& params);
+  void notice();  // something came
   Deltas digest();
   void observe_token(Running& running, Clock::time_point now);
   void observe_end(std::size_t index, ChoiceRecord::Finish finish,

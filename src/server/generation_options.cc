@@ -11,7 +11,8 @@
 namespace bitcpm {
 namespace {
 
-constexpr float kGreedyBelow = 1e-5f;  // vLLM's _SAMPLING_EPS
+constexpr float kGreedyBelow = 1e-5f;       // vLLM's _SAMPLING_EPS
+constexpr float kLeastTemperature = 0.01f;  // vLLM's _MAX_TEMP: below, logits overflow
 constexpr std::int64_t kInt32Max = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kInt64Max = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kInt64Min = std::numeric_limits<std::int64_t>::min();
@@ -54,6 +55,8 @@ void read_sampling(FieldReader& fields, const RequestLimits& limits, SamplingPar
     return given ? static_cast<float>(*given) : otherwise;
   };
   sampling.temperature = real("temperature", 0, 2, defaults.temperature.value_or(1.0f));
+  if (sampling.temperature > 0)
+    sampling.temperature = std::max(sampling.temperature, kLeastTemperature);
   sampling.top_p = real("top_p", 0, 1, defaults.top_p.value_or(1.0f));
   sampling.min_p = real("min_p", 0, 1, defaults.min_p.value_or(0.0f));
   sampling.presence_penalty = real("presence_penalty", -2, 2, 0.0f);
@@ -254,7 +257,8 @@ GenerationOptions read_generation_options(FieldReader& fields, const RequestLimi
   options.skip_special_tokens = fields.flag("skip_special_tokens", true);
   options.add_special_tokens = fields.flag("add_special_tokens", true);
   options.return_token_ids = fields.flag("return_token_ids", false);
-  options.return_tokens_as_token_ids = fields.flag("return_tokens_as_token_ids", false);
+  options.return_tokens_as_token_ids =
+      fields.flag("return_tokens_as_token_ids", limits.return_tokens_as_token_ids);
   if (options.sampling.temperature < kGreedyBelow && options.n > 1) {
     fields.fail(fmt::format("'n' must be 1 when using greedy sampling, got {}", options.n), "n");
   }

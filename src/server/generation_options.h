@@ -19,8 +19,10 @@ struct RequestLimits {
   std::int32_t max_model_len = 0;
   std::int32_t max_logprobs = 20;
   std::int32_t vocab_size = 0;
-  json::object template_kwargs;          // variables of every chat template
-  bool force_include_usage = false;      // in every stream
+  json::object template_kwargs;  // variables of every chat template
+  bool force_include_usage = false;
+  bool return_tokens_as_token_ids = false;
+  bool exclude_tools_when_tool_choice_none = false;
   std::size_t longest_piece_bytes = 16;  // of the vocabulary; see longest_piece_bytes()
 
   // A longer text does not fit the context: no token stands for more bytes than the longest entry
@@ -41,6 +43,7 @@ inline constexpr std::size_t kMaxStopStringBytes = 1024;
 inline constexpr std::size_t kMaxStopTokenIds = 128;
 inline constexpr std::size_t kMaxLogitBiases = 1024;
 inline constexpr std::size_t kMaxLogprobTokenIds = 128;
+inline constexpr std::size_t kMaxLogprobEntries = std::size_t{1} << 22;  // of one answer
 inline constexpr std::size_t kMaxBadWords = 256;
 inline constexpr std::size_t kMaxBadWordBytes = 1024;
 

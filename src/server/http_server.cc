@@ -1,6 +1,7 @@
 #include "server/http_server.h"
 
 #include <fmt/format.h>
+#include <pthread.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -47,6 +48,13 @@ RequestLimits make_limits(const ServedModel& model, const EnginePort& engine,
   limits.max_logprobs = engine.max_logprobs;
   limits.vocab_size = tokenizer.vocab_size();
   limits.longest_piece_bytes = longest_piece_bytes(tokenizer);
+  const RequestDefaults& defaults = model.defaults;
+  if (!defaults.chat_template_kwargs.empty()) {
+    limits.template_kwargs = json::parse(defaults.chat_template_kwargs).as_object();
+  }
+  limits.force_include_usage = defaults.force_include_usage;
+  limits.return_tokens_as_token_ids = defaults.return_tokens_as_token_ids;
+  limits.exclude_tools_when_tool_choice_none = defaults.exclude_tools_when_tool_choice_none;
   return limits;
 }
 
@@ -179,6 +187,7 @@ void HttpServer::Impl::connection_ended(std::exception_ptr failure) {
 }
 
 void HttpServer::Impl::run() {
+  ::pthread_setname_np(::pthread_self(), "bitcpm-http");
   bool is_over = false;
   while (!is_over) {
     try {

@@ -44,6 +44,14 @@ struct ServerConfig {
   ServerTimeouts timeouts;
 };
 
+// What a request gets unless it says otherwise; vLLM's flags of these names.
+struct RequestDefaults {
+  std::string chat_template_kwargs;  // a JSON object; empty: none
+  bool force_include_usage = false;  // in every stream
+  bool return_tokens_as_token_ids = false;
+  bool exclude_tools_when_tool_choice_none = false;
+};
+
 // What a server says of its model.
 struct ServedModel {
   std::vector<std::string>
@@ -51,6 +59,7 @@ struct ServedModel {
   std::string numerics = "exact";  // shown in /v1/models
   GenerationDefaults generation;   // for what a request leaves out
   std::string fingerprint;         // system_fingerprint; empty: null
+  RequestDefaults defaults;
 };
 
 // The OpenAI-compatible edge: HTTP/1.1, JSON and text on one side, token ids on the other. Runs on

@@ -171,6 +171,21 @@ TEST(HttpServerLimits, RefusesOverlongTextUnread) {
   EXPECT_EQ(client.ask(kCases[0].path, kCases[0].body).body.find("at least"), std::string::npos);
 }
 
+// Protects memory: an answer of too many log-probabilities is refused with both numbers.
+TEST(HttpServerLimits, BoundsLogprobs) {
+  Site site(script_of("a"));
+  TestClient client(site.port());
+  const std::string many =
+      R"({"prompt": ["a", "b", "c", "d", "e", "f", "g", "h"], "n": 128, "max_tokens": 2000, )";
+  const TestResponse refused = client.ask("/v1/completions", many + R"("logprobs": 20})");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_NE(refused.body.find("43008000 log-probabilities; an answer holds at most 4194304"),
+            std::string::npos)
+      << refused.body;
+  EXPECT_TRUE(site.engine.submitted().empty());
+  EXPECT_EQ(client.ask("/v1/completions", R"({"prompt": "a", "logprobs": 20})").status, 200);
+}
+
 // Protects: a prompt as long as the context can be echoed; scoring it is refused with true numbers,
 // and ids that do not exist are refused though no engine looks at them.
 TEST(HttpServerLimits, EchoesAFullContext) {

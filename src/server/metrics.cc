@@ -102,10 +102,26 @@ void Metrics::write_engine(MetricText& out, const EngineStats& engine) const {
               static_cast<double>(engine.prompt_tokens_total));
   out.counter("vllm:generation_tokens_total", "Number of generation tokens processed.",
               static_cast<double>(engine.generation_tokens_total));
+  if (engine.speculation.drafts > 0) write_speculation(out, engine.speculation);
   const auto& bounds = StepTotals::kTokenBounds;  // the last one stands for more
   Histogram iterations({bounds.begin(), bounds.end() - 1});
   iterations.add(engine.steps.steps_by_tokens, static_cast<double>(engine.steps.tokens));
   out.histogram("vllm:iteration_tokens_total", "Number of tokens per engine step.", iterations);
+}
+
+void Metrics::write_speculation(MetricText& out, const SpeculationTotals& totals) {
+  out.counter("vllm:spec_decode_num_drafts_total", "Number of drafts.",
+              static_cast<double>(totals.drafts));
+  out.counter("vllm:spec_decode_num_draft_tokens_total", "Number of drafted tokens.",
+              static_cast<double>(totals.draft_tokens));
+  out.counter("vllm:spec_decode_num_accepted_tokens_total", "Number of drafted tokens that held.",
+              static_cast<double>(totals.accepted_tokens));
+  constexpr std::string_view kByPosition = "vllm:spec_decode_num_accepted_tokens_per_pos_total";
+  out.family(kByPosition, "counter", "Drafted tokens that held, by their place in the draft.");
+  for (std::size_t i = 0; i < totals.accepted_by_position.size(); ++i) {
+    out.sample(kByPosition, {{"position", std::to_string(i)}},
+               static_cast<double>(totals.accepted_by_position[i]));
+  }
 }
 
 void Metrics::write_requests(MetricText& out) const {

@@ -46,6 +46,7 @@ class Metrics {
 
  private:
   void write_engine(MetricText& out, const EngineStats& engine) const;
+  static void write_speculation(MetricText& out, const SpeculationTotals& totals);
   void write_requests(MetricText& out) const;
   void write_times(MetricText& out) const;
   std::string http_text() const;

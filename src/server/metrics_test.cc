@@ -76,15 +76,17 @@ TEST(Metrics, StrangersMakeNoLabels) {
 // Protects the text format: every line of a real scrape passes Prometheus' own checker. Two of its
 // rules of style are vLLM's to break: colons in names, and a histogram named _total.
 TEST(Metrics, PromtoolAccepts) {
-  if (std::system("command -v promtool >/dev/null 2>&1") != 0) {
-    GTEST_SKIP() << "needs promtool (Debian package prometheus)";
+  const std::string path =
+      "PATH=\"$PATH:" + std::string(BITCPM_SOURCE_DIR) + "/build/tools/usr/bin\" ";
+  if (std::system((path + "sh -c 'command -v promtool' >/dev/null 2>&1").c_str()) != 0) {
+    GTEST_SKIP() << "needs promtool: scripts/setup.sh metrics";
   }
   Site site(script_of("one two"));
   TestClient client(site.port());
   client.ask("/v1/completions", R"({"prompt": "x"})");
   const std::string file = testing::TempDir() + "/bitcpm_metrics.txt";
   std::ofstream(file) << scrape(site.port());
-  FILE* tool = ::popen(("promtool check metrics < " + file + " 2>&1").c_str(), "r");
+  FILE* tool = ::popen((path + "promtool check metrics < " + file + " 2>&1").c_str(), "r");
   ASSERT_NE(tool, nullptr);
   char line[1024];
   while (std::fgets(line, sizeof line, tool) != nullptr) {

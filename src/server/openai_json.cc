@@ -53,7 +53,12 @@ AnswerWriter::AnswerWriter(const Tokenizer& tokenizer, const PreparedRequest& re
       token_text_(tokenizer, request.options.return_tokens_as_token_ids),
       created_(created),
       id_((request.is_chat ? "chatcmpl-" : "cmpl-") + std::string(id)),
-      fingerprint_(fingerprint) {}
+      fingerprint_(fingerprint),
+      chunk_head_(json::serialize(
+          envelope(request.is_chat ? "chat.completion.chunk" : "text_completion"))) {
+  chunk_head_.back() = ',';  // instead of the brace
+  chunk_head_ += R"("choices":[{"index":)";
+}
 
 json::object AnswerWriter::envelope(std::string_view object) const {
   json::object answer;
@@ -113,7 +118,9 @@ std::string AnswerWriter::chunk(json::object&& choice, const std::vector<TokenId
                                 const Usage* usage) const {
   json::object answer = envelope(request_.is_chat ? "chat.completion.chunk" : "text_completion");
   if (!request_.is_chat) choice["prompt_token_ids"] = ids_or_null(prompt_ids);
+  const bool is_last = !choice.at("finish_reason").is_null();
   answer["choices"].emplace_array().push_back(std::move(choice));
+  if (is_last) answer["system_fingerprint"] = fingerprint_json();
   if (request_.is_chat && prompt_ids != nullptr) {
     answer["prompt_token_ids"] = ids_or_null(prompt_ids);
   }
@@ -133,9 +140,31 @@ std::string AnswerWriter::role_chunk(std::size_t index, const std::vector<TokenI
   return chunk(std::move(choice), prompt_ids, usage);
 }
 
+// Nearly all chunks: text and nothing else. What the long way would write, without building it.
+std::string AnswerWriter::plain_chunk(std::size_t index, std::string_view text) const {
+  constexpr std::string_view kNulls =
+      R"(,"logprobs":null,"finish_reason":null,"stop_reason":null,"token_ids":null)";
+  const std::string quoted = json::serialize(json::string_view(text));
+  std::string chunk;
+  chunk.reserve(chunk_head_.size() + quoted.size() + kNulls.size() + 64);
+  chunk += chunk_head_;
+  chunk += std::to_string(index);
+  chunk += request_.is_chat ? R"(,"delta":{"content":)" : R"(,"text":)";
+  chunk += quoted;
+  if (request_.is_chat) chunk += '}';
+  chunk += kNulls;
+  chunk += request_.is_chat ? "}]}" : R"(,"prompt_token_ids":null}]})";
+  return chunk;
+}
+
 std::string AnswerWriter::delta_chunk(std::size_t index, const ChoiceDelta& delta,
                                       const std::vector<TokenId>* prompt_ids,
                                       const Usage* usage) const {
+  const GenerationOptions& options = request_.options;
+  const bool is_plain = delta.finish_reason.empty() && !options.return_token_ids &&
+                        !options.sampling.wants_logprobs() && prompt_ids == nullptr &&
+                        usage == nullptr;
+  if (is_plain) return plain_chunk(index, delta.text);
   json::object choice;
   choice["index"] = index;
   if (request_.is_chat) {

@@ -29,7 +29,8 @@ class AnswerWriter {
   // choices[i]: all deltas of choice i, merged.
   std::string whole(std::span<const ChoiceDelta> choices, const Usage& usage) const;
 
-  // Stream chunks. usage: with continuous_usage_stats, else nullptr.
+  // Stream chunks; the last one of a choice names the fingerprint.
+  // usage: with continuous_usage_stats, else nullptr.
   // prompt_ids: with return_token_ids, in a choice's first chunk; else nullptr.
   std::string role_chunk(std::size_t index, const std::vector<TokenId>* prompt_ids,
                          const Usage* usage) const;  // chat only
@@ -42,6 +43,7 @@ class AnswerWriter {
   json::object envelope(std::string_view object) const;
   std::string chunk(json::object&& choice, const std::vector<TokenId>* prompt_ids,
                     const Usage* usage) const;
+  std::string plain_chunk(std::size_t index, std::string_view text) const;
   json::object whole_choice(std::size_t index, const ChoiceDelta& delta) const;
   json::value logprobs(const ChoiceDelta& delta) const;
   json::value completion_logprobs(std::span<const TokenRow> rows) const;
@@ -54,6 +56,7 @@ class AnswerWriter {
   std::int64_t created_;
   std::string id_;
   std::string fingerprint_;
+  std::string chunk_head_;  // of every chunk, up to the index of its choice
 };
 
 // GET /v1/models: a card for each served name.

@@ -19,6 +19,30 @@ namespace {
 
 constexpr std::size_t kMaxUnknownFields = 8;
 
+// What an answer holds at most: two hundred bytes of JSON each, all built before the first is sent.
+std::optional<ApiError> check_logprob_entries(const PreparedRequest& request,
+                                              const RequestLimits& limits) {
+  const SamplingParams& sampling = request.options.sampling;
+  const auto width = [&](const std::optional<std::int32_t>& top) -> std::size_t {
+    if (!top) return 0;
+    return static_cast<std::size_t>(*top < 0 ? limits.vocab_size : *top) + 1;
+  };
+  const std::size_t per_token =
+      std::max(width(sampling.logprobs), sampling.logprob_token_ids.size());
+  std::size_t entries = 0;
+  for (const PreparedPrompt& prompt : request.prompts) {
+    const std::size_t answer = per_token * static_cast<std::size_t>(sampling.max_tokens);
+    entries += prompt.ids.size() * width(sampling.prompt_logprobs) + answer;
+  }
+  entries *= static_cast<std::size_t>(request.options.n);
+  if (entries <= kMaxLogprobEntries) return std::nullopt;
+  return bad_request(fmt::format("The request asks for up to {} log-probabilities; an answer holds "
+                                 "at most {}. Please ask for fewer per token, for fewer tokens or "
+                                 "for fewer choices.",
+                                 entries, kMaxLogprobEntries),
+                     "logprobs");
+}
+
 // Decides max_tokens and cuts the prompt if asked to.
 std::optional<ApiError> fit_context(PreparedRequest& request, const RequestLimits& limits) {
   GenerationOptions& options = request.options;
@@ -44,6 +68,7 @@ std::optional<ApiError> fit_context(PreparedRequest& request, const RequestLimit
     if (!options.max_tokens) options.max_tokens = static_cast<std::int32_t>(context - input);
   }
   options.sampling.max_tokens = std::max(*options.max_tokens, 1);
+  if (std::optional<ApiError> error = check_logprob_entries(request, limits)) return error;
   if (options.sampling.min_tokens > options.sampling.max_tokens) {
     return bad_request(fmt::format("'min_tokens' must be at most max_tokens = {}, got {}",
                                    options.sampling.max_tokens, options.sampling.min_tokens),

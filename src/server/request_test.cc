@@ -213,6 +213,16 @@ TEST(CompletionRequest, TakesTheCheckpointsDefaults) {
   EXPECT_EQ(sampling.top_k, 5);
 }
 
+// Protects: vLLM's reading of tiny temperatures; only 0 is greedy.
+TEST(CompletionRequest, RaisesTinyTemperatures) {
+  for (const auto& [given, want] :
+       {std::pair{"0", 0.0f}, {"1e-6", 0.01f}, {"0.005", 0.01f}, {"0.02", 0.02f}}) {
+    const auto parsed =
+        completion(R"({"prompt": "hi", "temperature": )" + std::string(given) + "}");
+    EXPECT_EQ(std::get<CompletionRequest>(parsed).options.sampling.temperature, want) << given;
+  }
+}
+
 // Protects: every field reaches its place.
 TEST(CompletionRequest, ReadsEveryField) {
   const auto parsed = completion(R"({
@@ -386,6 +396,27 @@ TEST(ChatRequest, BuildsTheTemplateContext) {
   EXPECT_EQ(request.options.sampling.logprobs, 4);
   EXPECT_EQ(request.options.max_tokens, 9);
   EXPECT_EQ(request.context.response_role, "assistant");
+}
+
+// Protects the operator's defaults: they hold until a request says otherwise.
+TEST(ChatRequest, TakesTheServersDefaults) {
+  RequestLimits with_defaults = limits();
+  with_defaults.template_kwargs = {{"enable_thinking", false}, {"x", 1}};
+  with_defaults.force_include_usage = true;
+  with_defaults.return_tokens_as_token_ids = true;
+  with_defaults.exclude_tools_when_tool_choice_none = true;
+  const json::value body = json::parse(R"({"messages": [{"role": "user", "content": "a"}],
+      "stream": true, "chat_template_kwargs": {"x": 2}, "tool_choice": "none",
+      "tools": [{"type": "function", "function": {"name": "f"}}]})");
+  FieldReader fields(body.as_object());
+  const auto parsed = read_chat_request(fields, with_defaults);
+  ASSERT_TRUE(std::holds_alternative<ChatRequest>(parsed));
+  const ChatRequest& request = std::get<ChatRequest>(parsed);
+  EXPECT_EQ(request.context.variables.at("enable_thinking"), false);
+  EXPECT_EQ(request.context.variables.at("x"), 2);
+  EXPECT_FALSE(request.context.variables.contains("tools"));
+  EXPECT_TRUE(request.options.include_usage);
+  EXPECT_TRUE(request.options.return_tokens_as_token_ids);
 }
 
 TemplateContext context_of(const std::string& body) {

@@ -55,8 +55,8 @@ def free_port():
 class Server:
     """A running `bitcpm serve`."""
 
-    def __init__(self, process, port, log, key=None):
-        self.process, self.port, self._log = process, port, log
+    def __init__(self, process, port, log, key=None, tls=None):
+        self.process, self.port, self._log, self.tls = process, port, log, tls
         self.headers = {"Content-Type": "application/json"}
         if key is not None:
             self.headers["Authorization"] = f"Bearer {key}"
@@ -66,7 +66,10 @@ class Server:
         return pathlib.Path(self._log).read_text(encoding="utf-8")
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=COMMAND_SECONDS)
+        if self.tls is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=COMMAND_SECONDS)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=COMMAND_SECONDS,
+                                           context=self.tls)
 
     def request(self, method, path, body=None):
         """(status, parsed JSON or text) of one request on a connection of its own."""
@@ -120,10 +123,10 @@ def wait_until_ready(server):
 
 
 @contextlib.contextmanager
-def serve(*args, env=None, key=None):
+def serve(*args, env=None, key=None, tls=None):
     """A ready server with these further arguments on a free port, killed at the end.
 
-    key: the API key that it asks for.
+    key: the API key that it asks for; tls: the ssl.SSLContext to speak to it with.
     """
     port = free_port()
     with tempfile.NamedTemporaryFile() as log:
@@ -131,7 +134,7 @@ def serve(*args, env=None, key=None):
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    env={**os.environ, **(env or {})})
         try:
-            server = Server(process, port, log.name, key)
+            server = Server(process, port, log.name, key, tls)
             wait_until_ready(server)
             yield server
         finally:

@@ -8,7 +8,10 @@ import json
 import re
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -16,6 +19,7 @@ import harness
 
 STORY = {"model": "bitcpm-tiny", "prompt": "Once upon a time", "temperature": 0, "max_tokens": 64}
 # The longest request that the model's context of 2048 takes.
+TINY_CONFIG = harness.TINY_MODEL / "config.json"
 LONG = {**STORY, "max_tokens": 2000, "ignore_eos": True}
 
 
@@ -198,6 +202,62 @@ class Lifecycle(unittest.TestCase):
                 self.assertEqual(status, 200, text)
                 self.assertEqual(text["usage"]["completion_tokens"], 800)
             self.assertEqual(server.process.wait(harness.COMMAND_SECONDS), 0)
+
+    def test_https(self):
+        """--ssl-certfile serves HTTPS, streams included; a client certificate is asked for on
+        demand; a bad file is one line."""
+        if shutil.which("openssl") is None:
+            self.skipTest("needs the openssl command")
+        with tempfile.TemporaryDirectory() as directory:
+            cert, key = f"{directory}/cert.pem", f"{directory}/key.pem"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                            "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+                            "-keyout", key, "-out", cert], check=True, capture_output=True)
+            context = ssl.create_default_context(cafile=cert)
+            flags = ("--ssl-certfile", cert, "--ssl-keyfile", key)
+            with harness.serve(*flags, tls=context) as server:
+                status, answer = server.request("POST", "/v1/completions", STORY)
+                self.assertEqual(status, 200, answer)
+                connection, response = server.open_stream(STORY)
+                text = "".join(json.loads(event)["choices"][0]["text"]
+                               for event in harness.events(response) if event != "[DONE]")
+                connection.close()
+                self.assertEqual(text, answer["choices"][0]["text"])
+                with contextlib.suppress(ConnectionResetError), \
+                        socket.create_connection(("127.0.0.1", server.port)) as plain:
+                    plain.sendall(b"GET /health HTTP/1.1\r\n\r\n")
+                    self.assertNotIn(b"200", plain.recv(100))
+                self.assertEqual(server.request("GET", "/health")[0], 200)
+                self.assertEqual(server.stop(), 0)
+            client = ssl.create_default_context(cafile=cert)
+            client.load_cert_chain(cert, key)
+            with harness.serve(*flags, "--ssl-ca-certs", cert, "--ssl-cert-reqs", 2,
+                               tls=client) as server:
+                self.assertEqual(server.request("GET", "/health")[0], 200)
+                server.tls = context
+                with self.assertRaises(OSError):
+                    server.request("GET", "/health")
+            done = harness.run("serve", "--port", harness.free_port(), "--ssl-certfile",
+                               TINY_CONFIG, timeout=harness.START_SECONDS)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+            self.assertIn("--ssl-certfile", done.stderr)
+
+    def test_json_log(self):
+        """--log-format json: every line an object; one per request, with its numbers and its id,
+        and none for probes."""
+        with harness.serve("--log-format", "json") as server:
+            server.headers["X-Request-Id"] = "mine-1"
+            self.assertEqual(server.request("POST", "/v1/completions", STORY)[0], 200)
+            self.assertEqual(server.request("GET", "/health")[0], 200)
+            self.assertEqual(server.stop(), 0)
+            lines = [json.loads(line) for line in server.log().splitlines()
+                     if not line.startswith("curl")]
+        mine = [line for line in lines if line.get("request_id") == "mine-1"]
+        self.assertEqual(len(mine), 1, lines)
+        self.assertEqual(mine[0]["message"], "access")
+        self.assertEqual((mine[0]["status"], mine[0]["completion_tokens"]), (200, 64))
+        self.assertTrue(all({"time", "level", "message"} <= line.keys() for line in lines))
 
     def test_a_taken_port_is_one_line(self):
         """The most frequent mistake at start: exit code 1 and the address in the message."""
