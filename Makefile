@@ -16,19 +16,23 @@ build_preset = scripts/configure.sh $(1) && cmake --build build/$(1) --parallel 
 run_tests = ctest --test-dir build/$(1) --parallel $(JOBS) --output-on-failure
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-clients test-arm build dev tsan bench fuzz format check tidy clean setup
+.PHONY: help serve test test-invariance soak test-clients test-load test-arm build dev tsan bench \
+        fuzz format check tidy clean setup
 
 help:
 	@echo 'make serve   build the release and serve the OpenAI API on $(HOST):$(PORT)'
 	@echo '             MODEL=dir (default: the built-in bitcpm-tiny)  PORT=n  HOST=address  ARGS="..."'
 	@echo 'make test    build everything and run all tests'
 	@echo 'make test-clients  the OpenAI clients that people use, and the chat page, against the server'
+	@echo 'make test-load  200 streams for a minute, overload, shutdown, idle connections, the cost of HTTP'
 	@echo 'make build   build/release/bin/bitcpm only'
 	@echo 'make dev     build and test under the address and undefined-behaviour sanitizers'
 	@echo 'make tsan    build and test under the thread sanitizer'
 	@echo 'make bench   single kernels on every CPU level, ARGS="--benchmark_filter=..."'
 	@echo 'make fuzz    fuzz every reader of untrusted files, SECONDS_EACH=$(SECONDS_EACH)'
 	@echo 'make test-arm  the tests of the CPU levels on emulated 64-bit Arm'
+	@echo 'make test-invariance  the whole matrix of what an answer must not depend on; minutes'
+	@echo 'make soak    two hundred requests at a time for SECONDS_EACH=$(SECONDS_EACH)'
 	@echo 'make check   format, include direction and kernel symbols, as CI does after the tests'
 	@echo 'make tidy    clang-tidy (minutes; not part of check)'
 	@echo 'make format  clang-format everything in place'
@@ -53,6 +57,10 @@ test-clients:
 	@tests/clients/install.sh
 	@tests/clients/run.py $(ARGS)
 
+test-load: build
+	@tests/load/load_test.py $(ARGS)
+	@tests/load/throughput.py
+
 dev tsan: setup
 	@$(call build_preset,$@,all)
 	@$(call run_tests,$@)
@@ -60,6 +68,14 @@ dev tsan: setup
 test-arm:
 	@scripts/setup.sh arm
 	@scripts/test_arm.sh $(JOBS)
+
+test-invariance: setup
+	@$(call build_preset,release,bin/invariance_test)
+	@BITCPM_INVARIANCE=full build/release/bin/invariance_test
+
+soak: setup
+	@$(call build_preset,release,bin/soak_test)
+	@BITCPM_SOAK_SECONDS=$(SECONDS_EACH) build/release/bin/soak_test
 
 bench:
 	@scripts/setup.sh build bench

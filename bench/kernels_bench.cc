@@ -94,15 +94,19 @@ struct Operands {
     table.quantize(x.as<float>(), tokens * kCols, rows(form));
     return {rows(form), tokens, y.as<float>(), kRows};
   }
-  AttentionArgs attention() {
+  AttentionArgs attention(KvType type) {
+    const std::size_t elements = kKvBlockTokens * kHeadDim;
+    const std::size_t half = type == KvType::kFloat32    ? 4 * elements
+                             : type == KvType::kBfloat16 ? 2 * elements
+                                                         : elements + elements / 16;
     return {.q = x.as<float>(),
             .ldq = kHeads * kHeadDim,
             .tokens = 1,
             .heads = kHeads,
             .head_dim = kHeadDim,
-            .k_blocks = kv.as<float>(),
-            .v_blocks = kv.as<float>() + kKvBlockTokens * kHeadDim,
-            .block_stride = 2 * kKvBlockTokens * kHeadDim,
+            .k_blocks = kv.as<std::byte>(),
+            .v_blocks = kv.as<std::byte>() + half,
+            .block_stride = 2 * half,
             .block_ids = block_ids.as<std::int32_t>(),
             .context = kContext,
             .scale = 0.125f};
@@ -167,10 +171,16 @@ void add_others(const std::string& level, const KernelTable& table, Operands& op
   add("silu_mul", kCols, [&table, &ops] {
     table.silu_mul(ops.x.as<float>(), ops.weights.as<float>(), kCols, ops.y.as<float>());
   });
-  add("attention", 2 * kHeads * kHeadDim * kContext, [&table, &ops] {
-    float* y = ops.y.as<float>();
-    table.attention(ops.attention(), 0, {y, y + kHeads * kHeadDim, y + kHeads * kHeadDim + kHeads});
-  });
+  constexpr std::pair<const char*, KvType> kTypes[] = {{"attention/float32", KvType::kFloat32},
+                                                       {"attention/bfloat16", KvType::kBfloat16},
+                                                       {"attention/int8", KvType::kInt8}};
+  for (const auto& [name, type] : kTypes) {
+    add(name, 2 * kHeads * kHeadDim * kContext, [&table, &ops, type = type] {
+      float* y = ops.y.as<float>();
+      table.attention[static_cast<std::size_t>(type)](
+          ops.attention(type), 0, {y, y + kHeads * kHeadDim, y + kHeads * kHeadDim + kHeads});
+    });
+  }
   add("quantize", kCols,
       [&table, &ops] { table.quantize(ops.x.as<float>(), kCols, ops.rows(ActForm::kInt8)); });
   add("int8_peak", kPeakRounds * kInt8PeakMacs, [&table] { table.int8_peak(kPeakRounds); });

@@ -67,7 +67,6 @@ collect_missing() {
         python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
         need_command chromium chromium
         [ -d /usr/share/fonts/opentype/noto ] || need_package fonts-noto-cjk
-        need_command nginx nginx-light
         ;;
       tidy) need_command clang-tidy-14 clang-tidy-14 ;;
       *)

@@ -41,6 +41,11 @@ void add_timing_options(CLI::App& app, BenchOptions& options) {
             "Measurements of each row, of which the median is shown (default: 3)");
 }
 
+void add_kv_timing_options(CLI::App& app, BenchOptions& options) {
+  add_timing_options(app, options);
+  add_kv_cache_dtype_option(app, options.model);
+}
+
 BenchCommand add_kernels(CLI::App& bench, BenchOptions& options) {
   CLI::App* app = add_bench(
       bench, "kernels", "Products of each shape of weight matrix, for 1, 8, 64 and 512 tokens",
@@ -53,7 +58,7 @@ BenchCommand add_decode(CLI::App& bench, BenchOptions& options) {
   CLI::App* app =
       add_bench(bench, "decode", "Generated tokens per second, for several numbers of streams",
                 "Example:\n  bitcpm bench decode path/to/BitCPM4-0.5B --batch 1,10,100", options);
-  add_timing_options(*app, options);
+  add_kv_timing_options(*app, options);
   add_counts(*app, "--batch", options.batch, 1, kMostStreams,
              "Streams at once (default: 1,10,20,50,100)");
   const auto store_one = [&options](const std::string& text) -> std::string {
@@ -69,6 +74,7 @@ BenchCommand add_decode(CLI::App& bench, BenchOptions& options) {
       ->type_name("N");
   add_count(*app, "--max-tokens", options.max_tokens, 2, kMostTokens,
             "Tokens that each stream generates (default: 64)");
+  add_distribution_options(*app, options.sampling, "0", "");
   return {app, bench_decode};
 }
 
@@ -76,7 +82,7 @@ BenchCommand add_prefill(CLI::App& bench, BenchOptions& options) {
   CLI::App* app = add_bench(
       bench, "prefill", "Prompt tokens per second, until the first answer token",
       "Example:\n  bitcpm bench prefill --like bitcpm4-1b --prompt-tokens 128,512,2048", options);
-  add_timing_options(*app, options);
+  add_kv_timing_options(*app, options);
   add_counts(*app, "--prompt-tokens", options.prompt_tokens, 1, kMostTokens,
              "Lengths of the prompt (default: 512)");
   return {app, bench_prefill};
@@ -89,6 +95,7 @@ BenchCommand add_numerics(CLI::App& bench, BenchOptions& options) {
   app->add_option("--text", options.text_file,
                   "UTF-8 text, read in pieces of 512 tokens (default: a built-in one)")
       ->type_name("FILE");
+  add_kv_cache_dtype_option(*app, options.model);
   return {app, bench_numerics};
 }
 

@@ -95,7 +95,8 @@ Result<ExitCode> bench_numerics(const BenchOptions& options) {
       progress.update_share(static_cast<double>(positions) / static_cast<double>(ids.size()),
                             fmt::format("{} of {} tokens", positions, ids.size()));
     };
-    BITCPM_ASSIGN(drift, measure_drift(*exact.loaded.model, *fast.loaded.model, pieces, show));
+    BITCPM_ASSIGN(drift, measure_drift(*exact.loaded.model, *fast.loaded.model, pieces, show,
+                                       options.model.kv_cache_dtype));
   }
   const std::string device = fast.backend->description();
   const bool printed =

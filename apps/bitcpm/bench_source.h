@@ -13,6 +13,7 @@
 #include "model/loader.h"
 #include "model/synthetic.h"
 #include "model_setup.h"
+#include "sampling_options.h"
 #include "text/tokenizer.h"
 
 namespace bitcpm {
@@ -29,6 +30,7 @@ struct BenchOptions {
   std::vector<std::int64_t> batch;          // decode
   std::vector<std::int64_t> prompt_tokens;  // decode, prefill
   OptionalCount max_tokens;                 // decode
+  SamplingOptions sampling;                 // decode; a temperature left out is 0
   std::string text_file;                    // numerics; empty: the built-in text
 
   int repeats() const { return static_cast<int>(repeat.value_or(3)); }

@@ -20,8 +20,9 @@ struct Bench {
   std::unique_ptr<Backend> backend;  // before the model, which refers to it
   LoadedModel loaded;
   BenchSetting setting;
-  Numerics numerics;
+  ModelOptions options;
 
+  ModelWork work() const { return ModelWork(loaded, options.numerics, options.kv_cache_dtype); }
   const Model& model() const { return *loaded.model; }
 };
 
@@ -31,8 +32,14 @@ Result<Bench> start_bench(const char* command, const BenchOptions& options) {
   BITCPM_ASSIGN(std::unique_ptr<Backend> backend, make_backend(options.model));
   BITCPM_ASSIGN(BenchSetting setting, measure_setting(command, options, source, *backend));
   BITCPM_ASSIGN(LoadedModel loaded, source.load(*backend));
-  return Bench{std::move(backend), std::move(loaded), std::move(setting), options.model.numerics};
+  return Bench{std::move(backend), std::move(loaded), std::move(setting), options.model};
 }
+
+// What the runs of a load came to.
+struct LoadRuns {
+  std::vector<StreamTimes> times;
+  double forward_share = 0;  // of the engine's steps: time in the model; the rest is the engine's
+};
 
 // Runs a load a few times, after a short run that touches the memory.
 class LoadRunner {
@@ -40,17 +47,21 @@ class LoadRunner {
   LoadRunner(const Bench& bench, std::int64_t total_tokens)
       : bench_(bench), total_(static_cast<double>(total_tokens)), progress_("measuring") {}
 
-  Result<std::vector<StreamTimes>> run(const StreamLoad& load, const std::string& what) {
+  Result<LoadRuns> run(const StreamLoad& load, const std::string& what) {
     BITCPM_ASSIGN(const std::unique_ptr<Engine> engine, start_engine_for(bench_.model(), load));
     StreamLoad first = load;
     first.max_tokens = std::min(load.max_tokens, 2);
     BITCPM_TRY(run_once(*engine, first, what));
-    std::vector<StreamTimes> runs;
+    const StepTotals before = engine->stats().steps;
+    LoadRuns runs;
     for (int i = 0; i < bench_.setting.repeat; ++i) {
       BITCPM_ASSIGN(const StreamTimes times, run_once(*engine, load, what));
-      runs.push_back(times);
+      runs.times.push_back(times);
       done_ += static_cast<double>(load.generated_tokens());
     }
+    const StepTotals after = engine->stats().steps;
+    runs.forward_share =
+        (after.forward_seconds - before.forward_seconds) / (after.seconds() - before.seconds());
     return runs;
   }
 
@@ -69,15 +80,15 @@ class LoadRunner {
 };
 
 template <class Value>
-Spread spread_over(const std::vector<StreamTimes>& runs, const Value& value) {
+Spread spread_over(const LoadRuns& runs, const Value& value) {
   std::vector<double> values;
-  for (const StreamTimes& times : runs) values.push_back(value(times));
+  for (const StreamTimes& times : runs.times) values.push_back(value(times));
   return spread_of(std::move(values));
 }
 
 // Seconds per step while all streams decode; none if some run had no such phase.
-std::optional<Spread> step_seconds(const std::vector<StreamTimes>& runs) {
-  for (const StreamTimes& times : runs) {
+std::optional<Spread> step_seconds(const LoadRuns& runs) {
+  for (const StreamTimes& times : runs.times) {
     if (times.decode_steps == 0) return std::nullopt;
   }
   return spread_over(runs, [](const StreamTimes& times) {
@@ -102,17 +113,22 @@ Work decode_step_work(const ModelWork& work, const StreamLoad& load) {
   return work.of(1, streams, streams, streams * (load.prompt_tokens + load.max_tokens / 2.0));
 }
 
-void report_decode(const Bench& bench, const StreamLoad& load, const std::vector<StreamTimes>& runs,
+void report_decode(const Bench& bench, const StreamLoad& load, const LoadRuns& runs,
                    Report& report) {
   const DeviceLimits& limits = bench.setting.limits;
-  const Work work = decode_step_work(ModelWork(bench.loaded, bench.numerics), load);
+  const Work work = decode_step_work(bench.work(), load);
   const Spread overall = spread_over(runs, [](const StreamTimes& times) {
                            return times.overall_seconds;
                          }).rate(static_cast<double>(load.generated_tokens()));
   json::object result{{"streams", load.streams},
                       {"prompt_tokens", load.prompt_tokens},
                       {"max_tokens", load.max_tokens},
-                      {"overall_tokens_per_s", spread_json(overall)}};
+                      {"overall_tokens_per_s", spread_json(overall)},
+                      {"forward_share", runs.forward_share}};
+  const Spread sampling = spread_over(runs, [](const StreamTimes& times) {
+    return times.steps.sample_seconds / times.steps.seconds();
+  });
+  result["sampling_share"] = spread_json(sampling);
   TableRow row{fmt::format("{}", load.streams)};
   const std::optional<Spread> step = step_seconds(runs);
   if (step) {
@@ -127,6 +143,8 @@ void report_decode(const Bench& bench, const StreamLoad& load, const std::vector
   }
   row.push_back(fmt::format("{:.1f}", overall.median));
   row.push_back(step ? fmt::format("{:.2f}", 1e3 * step->median) : "-");
+  row.push_back(fmt::format("{:.1f} %", 100 * runs.forward_share));
+  row.push_back(fmt::format("{:.1f} %", 100 * sampling.median));
   report.add_row(std::move(row), step ? rate_cells(work, step->median, limits)
                                       : TableRow(rate_titles().size(), "-"));
   report.results.push_back(std::move(result));
@@ -143,12 +161,11 @@ Work prefill_work(const ModelWork& work, std::int32_t prompt_tokens, std::int32_
   return work.of(passes, prompt_tokens, 1, kv_tokens);
 }
 
-void report_prefill(const Bench& bench, const StreamLoad& load,
-                    const std::vector<StreamTimes>& runs, Report& report) {
+void report_prefill(const Bench& bench, const StreamLoad& load, const LoadRuns& runs,
+                    Report& report) {
   const DeviceLimits& limits = bench.setting.limits;
   const std::int32_t pass_tokens = EngineConfig().max_num_batched_tokens;
-  const Work work =
-      prefill_work(ModelWork(bench.loaded, bench.numerics), load.prompt_tokens, pass_tokens);
+  const Work work = prefill_work(bench.work(), load.prompt_tokens, pass_tokens);
   const Spread seconds =
       spread_over(runs, [](const StreamTimes& times) { return times.prompt_seconds; });
   const Spread rate = seconds.rate(load.prompt_tokens);
@@ -162,8 +179,7 @@ void report_prefill(const Bench& bench, const StreamLoad& load,
   report.results.push_back(std::move(result));
 }
 
-using ReportLoad = void (*)(const Bench&, const StreamLoad&, const std::vector<StreamTimes>&,
-                            Report&);
+using ReportLoad = void (*)(const Bench&, const StreamLoad&, const LoadRuns&, Report&);
 
 Result<ExitCode> run_loads(const char* command, const BenchOptions& options,
                            const std::vector<StreamLoad>& loads, Report report,
@@ -176,7 +192,7 @@ Result<ExitCode> run_loads(const char* command, const BenchOptions& options,
     for (const StreamLoad& load : loads) {
       const std::string what =
           fmt::format("{} x ({} + {} tokens)", load.streams, load.prompt_tokens, load.max_tokens);
-      BITCPM_ASSIGN(const std::vector<StreamTimes> runs, runner.run(load, what));
+      BITCPM_ASSIGN(const LoadRuns runs, runner.run(load, what));
       report_load(bench, load, runs, report);
     }
   }
@@ -190,6 +206,8 @@ Result<ExitCode> run_loads(const char* command, const BenchOptions& options,
 Result<ExitCode> bench_decode(const BenchOptions& options) {
   std::vector<std::int64_t> batch = options.batch;
   if (batch.empty()) batch = {1, 10, 20, 50, 100};
+  GenerationDefaults greedy;
+  greedy.temperature = 0;
   std::vector<StreamLoad> loads;
   for (const std::int64_t streams : batch) {
     StreamLoad& load = loads.emplace_back();
@@ -198,8 +216,11 @@ Result<ExitCode> bench_decode(const BenchOptions& options) {
       load.prompt_tokens = static_cast<std::int32_t>(options.prompt_tokens.front());
     }
     load.max_tokens = static_cast<std::int32_t>(options.max_tokens.value_or(load.max_tokens));
+    load.kv_cache_dtype = options.model.kv_cache_dtype;
+    load.sampling = make_sampling_params(options.sampling, greedy);
   }
-  return run_loads("decode", options, loads, Report({"streams", "tok/s", "overall", "ms/step"}),
+  return run_loads("decode", options, loads,
+                   Report({"streams", "tok/s", "overall", "ms/step", "forward", "sampling"}),
                    report_decode);
 }
 
@@ -208,8 +229,10 @@ Result<ExitCode> bench_prefill(const BenchOptions& options) {
   if (prompts.empty()) prompts = {512};
   std::vector<StreamLoad> loads;
   for (const std::int64_t tokens : prompts) {
-    loads.push_back(
-        {.streams = 1, .prompt_tokens = static_cast<std::int32_t>(tokens), .max_tokens = 1});
+    StreamLoad& load = loads.emplace_back();
+    load.prompt_tokens = static_cast<std::int32_t>(tokens);
+    load.max_tokens = 1;
+    load.kv_cache_dtype = options.model.kv_cache_dtype;
   }
   return run_loads("prefill", options, loads, Report({"prompt", "tok/s", "ms"}), report_prefill);
 }

@@ -21,6 +21,7 @@ struct Command {
 };
 
 Command make_serve_command(CLI::App& root);
+Command make_plan_command(CLI::App& root);
 Command make_complete_command(CLI::App& root);
 Command make_chat_command(CLI::App& root);
 Command make_inspect_command(CLI::App& root);

@@ -58,6 +58,20 @@ double ternary_share(const ModelReport& report) {
   return static_cast<double>(report.ternary_parameters) / static_cast<double>(report.parameters);
 }
 
+std::size_t kv_bytes(const ModelConfig& config, KvCacheDtype dtype) {
+  return kv_bytes_per_token(
+      {config.num_hidden_layers, config.num_key_value_heads, config.head_dim, dtype});
+}
+
+json::object kv_json(const ModelConfig& config) {
+  json::object bytes;
+  for (const KvCacheDtype dtype :
+       {KvCacheDtype::kFloat32, KvCacheDtype::kBfloat16, KvCacheDtype::kInt8}) {
+    bytes[kv_cache_dtype_name(dtype)] = kv_bytes(config, dtype);
+  }
+  return bytes;
+}
+
 std::string report_json(const std::string& name, const ModelConfig& config,
                         const ModelReport& report) {
   json::array tensors;
@@ -71,7 +85,7 @@ std::string report_json(const std::string& name, const ModelConfig& config,
                       {"ternary_share", ternary_share(report)},
                       {"stored_bytes", report.stored_bytes},
                       {"resident_bytes", report.resident_bytes},
-                      {"kv_bytes_per_token", kv_bytes_per_token(config)}}},
+                      {"kv_bytes_per_token", kv_json(config)}}},
                     {"head_tied", report.head_tied},
                     {"warnings", json::array(report.warnings.begin(), report.warnings.end())}};
   if (report.packed) {
@@ -132,11 +146,13 @@ std::string tensor_table(const ModelReport& report) {
 std::string totals_text(const ModelConfig& config, const ModelReport& report) {
   std::string text = fmt::format(
       "\n{} tensors, {} parameters, {} of them ternary ({:.1f} %); head {}\n"
-      "{} stored, {} in memory; KV cache {} per token (f32)\n",
+      "{} stored, {} in memory; KV cache {} per token in float32, {} in bfloat16, {} in int8\n",
       report.tensors.size(), with_commas(report.parameters), with_commas(report.ternary_parameters),
       100 * ternary_share(report), report.head_tied ? "tied to the embedding" : "of its own",
       human_bytes(report.stored_bytes), human_bytes(report.resident_bytes),
-      human_bytes(kv_bytes_per_token(config)));
+      human_bytes(kv_bytes(config, KvCacheDtype::kFloat32)),
+      human_bytes(kv_bytes(config, KvCacheDtype::kBfloat16)),
+      human_bytes(kv_bytes(config, KvCacheDtype::kInt8)));
   if (const auto& packed = report.packed) {
     text += fmt::format("packed from {} by {}, format {}: {}, all checksums right\n",
                         visible(packed->model), visible(packed->written_by), packed->version,

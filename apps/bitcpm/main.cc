@@ -45,10 +45,11 @@ int run(int argc, char** argv) {
   // As Python's argparse, and so vLLM, has it. Every command inherits this.
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const bitcpm::Command commands[] = {
-      bitcpm::make_serve_command(app), bitcpm::make_complete_command(app),
-      bitcpm::make_chat_command(app),  bitcpm::make_inspect_command(app),
-      bitcpm::make_pack_command(app),  bitcpm::make_synth_command(app),
-      bitcpm::make_bench_command(app), bitcpm::make_version_command(app),
+      bitcpm::make_serve_command(app),    bitcpm::make_plan_command(app),
+      bitcpm::make_complete_command(app), bitcpm::make_chat_command(app),
+      bitcpm::make_inspect_command(app),  bitcpm::make_pack_command(app),
+      bitcpm::make_synth_command(app),    bitcpm::make_bench_command(app),
+      bitcpm::make_version_command(app),
   };
   try {
     std::vector<std::string> arguments(argv + 1, argv + argc);

@@ -11,10 +11,13 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "base/cpu_budget.h"
+#include "base/memory_budget.h"
 #include "base/mmap_file.h"
 #include "embedded_model.h"
+#include "engine/sampler.h"
 #include "io/packed_manifest.h"
 #include "progress.h"
+#include "speculative_config.h"
 
 namespace bitcpm {
 namespace {
@@ -103,23 +106,37 @@ void add_numerics_option(CLI::App& app, ModelOptions& options) {
       ->type_name("{fast,exact}");
 }
 
+void add_kv_cache_dtype_option(CLI::App& app, ModelOptions& options) {
+  const auto target = std::make_shared<std::string>();
+  constexpr std::string_view kUseInt8 = "the 8-bit type here is int8";
+  CLI::Option* option =
+      add_word(app, "--kv-cache-dtype", *target, {"auto", "bfloat16", "float32", "int8"},
+               {{"float16", "the 16-bit type here is bfloat16"},
+                {"fp8", kUseInt8},
+                {"fp8_e4m3", kUseInt8},
+                {"fp8_e5m2", kUseInt8},
+                {"fp8_inc", kUseInt8}},
+               "Element type of the KV cache (default: auto, which is float32 for "
+               "--numerics exact and bfloat16 for fast)");
+  option->each([target, &options](const std::string& word) {
+    options.kv_cache_dtype = std::nullopt;
+    for (const KvCacheDtype dtype :
+         {KvCacheDtype::kFloat32, KvCacheDtype::kBfloat16, KvCacheDtype::kInt8}) {
+      if (word == kv_cache_dtype_name(dtype)) options.kv_cache_dtype = dtype;
+    }
+  });
+}
+
 void add_running_options(CLI::App& app, ModelOptions& options) {
   add_model_argument(app, options);
   add_threads_option(app, options);
   add_numerics_option(app, options);
-  constexpr std::string_view kOnlyFloat32 = "the KV cache is kept in float32 only";
-  add_word(app, "--kv-cache-dtype", options.kv_cache_dtype, {"auto", "float32"},
-           {{"bfloat16", kOnlyFloat32},
-            {"float16", kOnlyFloat32},
-            {"fp8", kOnlyFloat32},
-            {"fp8_e4m3", kOnlyFloat32},
-            {"fp8_e5m2", kOnlyFloat32},
-            {"fp8_inc", kOnlyFloat32},
-            {"int8", kOnlyFloat32}},
-           "Element type of the KV cache (default: auto, which is float32)");
+  add_kv_cache_dtype_option(app, options);
   add_count(app, "--max-model-len", options.max_model_len, 2, kMaxPositions,
-            "Prompt and generated tokens of one request: 2048, 2k = 2000, 2K = 2048 "
-            "(default: the model's max_position_embeddings)");
+            "Prompt and generated tokens of one request: 2048, 2k = 2000, 2K = 2048 (default: the "
+            "model's max_position_embeddings, beyond which VLLM_ALLOW_LONG_MAX_MODEL_LEN=1 in the "
+            "environment lets it go)");
+  add_speculative_config(app, "--speculative-config", options.speculation);
 }
 
 int thread_count(const ModelOptions& options) {
@@ -165,7 +182,7 @@ Result<ModelSetup> load_model_setup(const ModelOptions& options) {
   BITCPM_ASSIGN(ModelFiles files, open_model_files(options));
   BITCPM_ASSIGN(ModelConfig config, naming_model(files, read_model_config(files)));
   BITCPM_ASSIGN(const std::int32_t max_model_len,
-                choose_max_model_len(config, options.max_model_len));
+                choose_max_model_len(config, options.max_model_len, long_max_model_len_allowed()));
   BITCPM_ASSIGN(const TextFiles text, naming_model(files, open_text_files(files)));
   auto text_side = std::async(std::launch::async, [&files, &text, &options] {
     return load_text_side(files, text, options.chat_template_file);
@@ -186,36 +203,52 @@ Result<ModelSetup> load_model_setup(const ModelOptions& options) {
   BITCPM_ASSIGN(LoadedModel loaded, naming_model(files, load_model(files, config, *backend, show)));
   if (!ready) ready = text_side.get();
   BITCPM_ASSIGN(TextSide side, *std::move(ready));
-  return ModelSetup{files.display_name(),
-                    std::move(config),
-                    max_model_len,
-                    std::move(side.tokenizer),
-                    std::move(side.chat_template),
-                    std::move(backend),
-                    std::move(loaded.model),
-                    std::move(loaded.report)};
+  const KvCacheDtype kv_cache_dtype =
+      options.kv_cache_dtype.value_or(backend->default_kv_cache_dtype());
+  return ModelSetup{files.display_name(), std::move(config),         max_model_len,
+                    kv_cache_dtype,       std::move(side.tokenizer), std::move(side.chat_template),
+                    std::move(backend),   std::move(loaded.model),   std::move(loaded.report),
+                    options.speculation};
 }
 
-Result<MemoryPlan> plan_model_memory(const ModelSetup& setup, std::int64_t max_model_len,
-                                     OptionalCount kv_cache_bytes, std::int32_t max_num_seqs) {
+Result<MemoryRequest> memory_request(const ModelSetup& setup, std::int32_t max_model_len,
+                                     std::int32_t max_num_seqs,
+                                     std::int32_t max_num_batched_tokens) {
+  const Model& model = *setup.model;
+  const std::size_t resident = resident_bytes();  // before the scratch that is made to be weighed
   MemoryRequest request;
   request.max_model_len = max_model_len;
-  request.kv_cache_bytes = kv_cache_bytes;
   request.max_num_seqs = max_num_seqs;
   request.kv_block_tokens = setup.backend->kv_block_tokens();
-  request.kv_bytes_per_token = kv_bytes_per_token(setup.config);
+  request.kv_shape = model.kv_shape(setup.kv_cache_dtype);
+  BITCPM_ASSIGN(const Workspace workspace,
+                model.make_workspace(max_num_batched_tokens, max_model_len));
+  const auto threads = static_cast<std::size_t>(setup.backend->pool().threads());
+  request.weights_bytes = model.weight_bytes();
+  request.scratch_bytes =
+      workspace.bytes() + threads * Sampler::scratch_bytes(setup.config.vocab_size);
+  request.other_bytes = resident - std::min(resident, request.weights_bytes);
   request.usable_bytes = usable_memory_bytes();
-  return plan_memory(setup.config, request);
+  return request;
 }
 
 Result<std::unique_ptr<Engine>> start_single_engine(const ModelSetup& setup,
                                                     std::int64_t max_model_len) {
-  BITCPM_ASSIGN(const MemoryPlan plan, plan_model_memory(setup, max_model_len, {}, 1));
   EngineConfig config;
-  config.max_model_len = plan.max_model_len;
+  if (max_model_len > setup.config.max_position_embeddings) {
+    return Error{Errc::kInvalid,
+                 fmt::format("{} tokens are more than the {} positions of the model", max_model_len,
+                             setup.config.max_position_embeddings)};
+  }
+  config.max_model_len = static_cast<std::int32_t>(max_model_len);
   config.max_num_seqs = 1;
   config.max_waiting_requests = 1;
+  config.kv_cache_dtype = setup.kv_cache_dtype;
+  BITCPM_ASSIGN(const MemoryRequest request,
+                memory_request(setup, config.max_model_len, 1, config.max_num_batched_tokens));
+  BITCPM_ASSIGN(const MemoryPlan plan, plan_memory(request));
   config.kv_cache_bytes = plan.kv_cache_bytes;
+  config.speculation = setup.speculation;
   return Engine::start(*setup.model, config);
 }
 

@@ -26,15 +26,17 @@ struct ModelOptions {
   std::string model;  // empty: the embedded one
   OptionalCount threads;
   Numerics numerics = Numerics::kFast;
-  std::string kv_cache_dtype = "auto";
+  std::optional<KvCacheDtype> kv_cache_dtype = std::nullopt;  // unset: auto
   OptionalCount max_model_len;
+  SpeculationConfig speculation;
   std::string chat_template_file;  // empty: the checkpoint's own
 };
 
-void add_model_argument(CLI::App& app, ModelOptions& options);   // MODEL and --model
-void add_threads_option(CLI::App& app, ModelOptions& options);   // --threads
-void add_numerics_option(CLI::App& app, ModelOptions& options);  // --numerics
-void add_running_options(CLI::App& app, ModelOptions& options);  // all that running one needs
+void add_model_argument(CLI::App& app, ModelOptions& options);         // MODEL and --model
+void add_threads_option(CLI::App& app, ModelOptions& options);         // --threads
+void add_numerics_option(CLI::App& app, ModelOptions& options);        // --numerics
+void add_kv_cache_dtype_option(CLI::App& app, ModelOptions& options);  // --kv-cache-dtype
+void add_running_options(CLI::App& app, ModelOptions& options);        // all that running one needs
 
 // What --threads asks for; by default every CPU this process may use.
 int thread_count(const ModelOptions& options);
@@ -60,11 +62,13 @@ struct ModelSetup {
   std::string name;  // as given, or the embedded model's
   ModelConfig config;
   std::int32_t max_model_len;  // --max-model-len or what the model allows
+  KvCacheDtype kv_cache_dtype;
   Tokenizer tokenizer;
   ChatTemplate chat_template;
   std::unique_ptr<Backend> backend;  // before the model, which refers to it
   std::unique_ptr<Model> model;
   ModelReport report;
+  SpeculationConfig speculation;
 };
 
 // The CPU as --threads, --numerics and the environment variable BITCPM_ISA want it.
@@ -82,8 +86,10 @@ Result<ModelSetup> load_model_setup(const ModelOptions& options);
 Result<std::unique_ptr<Engine>> start_single_engine(const ModelSetup& setup,
                                                     std::int64_t max_model_len);
 
-// plan_memory() for this model on this machine, now.
-Result<MemoryPlan> plan_model_memory(const ModelSetup& setup, std::int64_t max_model_len,
-                                     OptionalCount kv_cache_bytes, std::int32_t max_num_seqs);
+// What plan_memory() asks of this model on this machine, now; no size of a KV cache asked for.
+// Errors: kExhausted.
+Result<MemoryRequest> memory_request(const ModelSetup& setup, std::int32_t max_model_len,
+                                     std::int32_t max_num_seqs,
+                                     std::int32_t max_num_batched_tokens);
 
 }  // namespace bitcpm

@@ -11,19 +11,27 @@ std::uint64_t random_seed() { return std::random_device()(); }
 
 }  // namespace
 
-void add_sampling_options(CLI::App& app, SamplingOptions& options) {
+void add_distribution_options(CLI::App& app, SamplingOptions& options,
+                              const std::string& temperature_default,
+                              const std::string& otherwise) {
   constexpr auto kAnyK = std::numeric_limits<std::int32_t>::max();
+  const auto defaults = [&](const char* value) { return " (default: " + otherwise + value + ")"; };
   add_real(app, "--temperature", options.temperature, 0, 2,
-           "0 is greedy (default: the model's generation_config.json, else 1)");
-  add_real(app, "--top-p", options.top_p, 0, 1, "Nucleus mass (default: the model's, else 1)");
+           "0 is greedy (default: " + temperature_default + ")");
+  add_real(app, "--top-p", options.top_p, 0, 1, "Nucleus mass" + defaults("1"));
   add_count(app, "--top-k", options.top_k, -1, kAnyK,
-            "Most likely tokens to draw from, 0 or -1 for all (default: the model's, else 0)");
+            "Most likely tokens to draw from, 0 or -1 for all" + defaults("0"));
   add_real(app, "--min-p", options.min_p, 0, 1,
-           "Least probability relative to the likeliest token (default: the model's, else 0)");
+           "Least probability relative to the likeliest token" + defaults("0"));
   add_real(app, "--presence-penalty", options.presence_penalty, -2, 2, "(default: 0)");
   add_real(app, "--frequency-penalty", options.frequency_penalty, -2, 2, "(default: 0)");
   add_real(app, "--repetition-penalty", options.repetition_penalty, 0, 10,
-           "(default: the model's, else 1)");
+           "(default: " + otherwise + "1)");
+}
+
+void add_sampling_options(CLI::App& app, SamplingOptions& options) {
+  add_distribution_options(app, options, "the model's generation_config.json, else 1",
+                           "the model's, else ");
   app.add_option("--seed", options.seed, "Decides every draw (default: a random one)");
   app.add_option("--stop", options.stop, "Text that ends the answer; may be given several times")
       ->expected(1)

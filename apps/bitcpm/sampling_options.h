@@ -30,6 +30,11 @@ struct SamplingOptions {
 // Adds all flags but --max-tokens, whose default differs.
 void add_sampling_options(CLI::App& app, SamplingOptions& options);
 
+// Those of them that are numbers: temperature, filters and penalties. `otherwise`: what applies in
+// place of a --temperature and so on, for the help.
+void add_distribution_options(CLI::App& app, SamplingOptions& options,
+                              const std::string& temperature_default, const std::string& otherwise);
+
 // Everything but max_tokens. Without --seed, a random seed.
 SamplingParams make_sampling_params(const SamplingOptions& options,
                                     const GenerationDefaults& defaults);

@@ -19,6 +19,7 @@
 #include "embedded_model.h"
 #include "model_setup.h"
 #include "serve_flags.h"
+#include "serve_plan.h"
 #include "server/http_server.h"
 
 namespace bitcpm {
@@ -28,29 +29,6 @@ namespace {
 // lines work as they stand.
 constexpr const char* kDocumentationName = "/path/to/model/";
 constexpr std::size_t kMaxWarnings = 4;
-
-LogprobsMode logprobs_mode_of(std::string_view name) {
-  if (name == "processed_logprobs") return LogprobsMode::kProcessedLogprobs;
-  if (name == "raw_logits") return LogprobsMode::kRawLogits;
-  if (name == "processed_logits") return LogprobsMode::kProcessedLogits;
-  return LogprobsMode::kRawLogprobs;  // the flag takes no fifth word
-}
-
-EngineConfig engine_config(const ServeOptions& options, const MemoryPlan& plan) {
-  EngineConfig config;
-  config.max_model_len = plan.max_model_len;
-  config.kv_cache_bytes = plan.kv_cache_bytes;
-  config.enable_prefix_caching = options.prefix_caching;
-  const auto choose = [](OptionalCount given, std::int32_t& target) {
-    if (given) target = static_cast<std::int32_t>(*given);
-  };
-  choose(options.max_num_seqs, config.max_num_seqs);
-  choose(options.max_waiting_requests, config.max_waiting_requests);
-  choose(options.max_num_batched_tokens, config.max_num_batched_tokens);
-  choose(options.max_logprobs, config.max_logprobs);
-  config.logprobs_mode = logprobs_mode_of(options.logprobs_mode);
-  return config;
-}
 
 GenerationDefaults generation_defaults(const ServeOptions& options, const ModelSetup& setup) {
   return options.generation_config == "auto" ? setup.config.generation : GenerationDefaults{};
@@ -130,19 +108,15 @@ void log_model(const ModelSetup& setup) {
   }
 }
 
-Status log_memory(const ModelSetup& setup, const EngineConfig& config, const MemoryPlan& plan) {
-  BITCPM_ASSIGN(const Workspace scratch,
-                setup.model->make_workspace(config.max_num_batched_tokens, config.max_model_len));
+void log_memory(const EngineConfig& config, const MemoryPlan& plan) {
   log_info(fmt::format(
-      "memory: weights {}, KV cache {} (taken as it fills), scratch {}; {} resident now",
-      human_bytes(setup.model->weight_bytes()), human_bytes(plan.kv_cache_bytes),
-      human_bytes(scratch.bytes()), human_bytes(resident_bytes())));
-  log_info(fmt::format(
-      "KV capacity: {} tokens = {:.1f} requests of --max-model-len {}; {} run at "
-      "once, {} tokens per step",
-      with_commas(plan.kv_tokens), static_cast<double>(plan.kv_tokens) / plan.max_model_len,
-      plan.max_model_len, config.max_num_seqs, config.max_num_batched_tokens));
-  return {};
+      "memory plan: weights {}, KV cache {} (taken as it fills), scratch {}, program and the rest "
+      "{}: {} in all of {} that this process may use",
+      human_bytes(plan.weights_bytes), human_bytes(plan.kv_cache_bytes),
+      human_bytes(plan.scratch_bytes), human_bytes(plan.other_bytes),
+      human_bytes(plan.total_bytes()), human_bytes(plan.allowed_bytes)));
+  log_info(fmt::format("KV cache: {}; {} run at once, {} tokens per step", describe_kv(plan),
+                       config.max_num_seqs, config.max_num_batched_tokens));
 }
 
 // The text in single quotes for a shell.
@@ -177,22 +151,21 @@ void print_address(const ServerConfig& config, const ServedModel& model, std::ui
 }
 
 // What runs, in a dozen lines: nothing is logged that may still fail to run.
-Status log_start(const CLI::App& app, const ServeOptions& options, const ModelSetup& setup,
-                 const EngineConfig& config, const MemoryPlan& plan) {
+void log_start(const CLI::App& app, const ServeOptions& options, const ServePlan& plan) {
+  const ModelSetup& setup = plan.setup;
   log_model(setup);
-  log_info(fmt::format("numerics {}; f32 KV cache; {}", describe_numerics(options.model.numerics),
-                       setup.backend->description()));
+  log_info(fmt::format("numerics {}; {} KV cache; {}", describe_numerics(options.model.numerics),
+                       kv_cache_dtype_name(setup.kv_cache_dtype), setup.backend->description()));
   if (const std::string warning = thread_warning(options.model, usable_cpus()); !warning.empty()) {
     log_warning(warning);
   }
-  BITCPM_TRY(log_memory(setup, config, plan));
+  log_memory(plan.config, plan.memory);
   const GenerationDefaults defaults = generation_defaults(options, setup);
   log_info("sampling defaults: " + describe_generation(defaults) +
            (setup.chat_template.is_built_in() ? "; chat template: built-in ChatML" : ""));
   if (const auto ignored = ignored_flags(app); !ignored.empty()) {
     log_info(fmt::format("accepted without effect: {}", fmt::join(ignored, " ")));
   }
-  return {};
 }
 
 // Every connection takes one, and many systems allow a process 1024 unless it asks for more.
@@ -211,30 +184,17 @@ Result<ExitCode> run_serve(const CLI::App& app, const ServeOptions& options) {
   if (options.edge.log_format == "json") set_log_format(LogFormat::kJson);
   const ServerConfig server = edge_config(options.edge);
   BITCPM_ASSIGN(std::unique_ptr<HttpServer> listening, HttpServer::listen(server));
-  BITCPM_ASSIGN(const ModelSetup setup, load_model_setup(options.model));
-  const std::int32_t max_num_seqs = engine_config(options, {}).max_num_seqs;
-  BITCPM_ASSIGN(const MemoryPlan plan, plan_model_memory(setup, setup.max_model_len,
-                                                         options.kv_cache_bytes, max_num_seqs));
-  const EngineConfig config = engine_config(options, plan);
+  BITCPM_ASSIGN(const ServePlan plan, plan_serving(options));
+  const ModelSetup& setup = plan.setup;
   const ServedModel model = served_model(options, setup);
-  BITCPM_ASSIGN(const std::unique_ptr<Engine> engine, Engine::start(*setup.model, config));
-  BITCPM_TRY(log_start(app, options, setup, config, plan));
+  BITCPM_ASSIGN(const std::unique_ptr<Engine> engine, Engine::start(*setup.model, plan.config));
+  log_start(app, options, plan);
   const std::unique_ptr<HttpServer> http = std::move(listening);  // goes before what it refers to
   http->serve(model, *engine, setup.tokenizer, setup.chat_template);
   print_address(server, model, http->port());
   http->wait();
   log_info("stopped");
   return ExitCode::kSuccess;
-}
-
-// The engine's own condition, in terms of the flags.
-std::string step_size_error(const ServeOptions& options) {
-  const EngineConfig config = engine_config(options, {});
-  if (config.max_num_batched_tokens >= config.max_num_seqs) return {};
-  const auto given = [](OptionalCount count) { return count ? "" : " (the default)"; };
-  return fmt::format("--max-num-batched-tokens {}{} is less than --max-num-seqs {}{}",
-                     config.max_num_batched_tokens, given(options.max_num_batched_tokens),
-                     config.max_num_seqs, given(options.max_num_seqs));
 }
 
 std::string serve_usage_error(const ServeOptions& options) {

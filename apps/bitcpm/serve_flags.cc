@@ -19,7 +19,6 @@ struct IgnoredFlag {
 // whose absence changes no answer. Anything that would change one must not be in this list.
 constexpr IgnoredFlag kIgnoredFlags[] = {
     {"--trust-remote-code", false},
-    {"--gpu-memory-utilization", true},
     {"--enforce-eager", false},
     {"--swap-space", true},
     {"--block-size", true},
@@ -66,8 +65,8 @@ const FixedFlag kFixedFlags[] = {
 };
 
 constexpr std::int64_t kMaxSeqs = 4096;
-constexpr std::int64_t kMaxWaiting = 1'000'000;
 constexpr std::int64_t kMaxBatchedTokens = std::int64_t{1} << 16;
+constexpr std::int64_t kMaxQueuedRequests = 1'000'000;
 constexpr std::int64_t kMaxLogprobs = std::int64_t{1} << 20;  // beyond any vocabulary
 
 void add_name_options(CLI::App& app, ServeOptions& options) {
@@ -114,22 +113,26 @@ void in_group(CLI::App& app, const char* heading, Add&& add) {
 void add_limit_options(CLI::App& app, ServeOptions& options) {
   add_count(app, "--max-num-seqs", options.max_num_seqs, 1, kMaxSeqs,
             "Requests running at once (default: 64)");
-  add_count(app, "--max-waiting-requests", options.max_waiting_requests, 0, kMaxWaiting,
-            "Requests waiting besides; more are refused with Retry-After (default: 1024)");
   add_count(app, "--max-num-batched-tokens", options.max_num_batched_tokens, 1, kMaxBatchedTokens,
             "Tokens per forward pass (default: 512)");
   app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options.prefix_caching,
                "Find the beginnings of prompts that were computed before (default: on)");
+  add_count(app, "--max-num-queued-reqs", options.max_num_queued_reqs, 1, kMaxQueuedRequests,
+            "Requests running and waiting together, beyond which the answer is 503 (default: "
+            "--max-num-seqs and 1024)");
   add_count(app, "--max-logprobs", options.max_logprobs, -1, kMaxLogprobs,
             "Most likely tokens a request may ask for; -1: all of the vocabulary (default: 20)");
   add_word(app, "--logprobs-mode", options.logprobs_mode,
            {"raw_logprobs", "processed_logprobs", "raw_logits", "processed_logits"}, {},
            "What is reported: of the model's logits (raw) or after penalties, temperature and "
            "filters (processed) (default: raw_logprobs)");
-  add_count(app, "--kv-cache-memory-bytes", options.kv_cache_bytes, 1,
+  add_count(app, "--kv-cache-memory-bytes,--kv-cache-memory", options.kv_cache_bytes, 1,
             std::numeric_limits<std::int64_t>::max(),
             "Size of the KV cache: 2G = 2^31 (default: a quarter of the usable memory, at most "
             "4 GiB and what --max-num-seqs can use)");
+  add_real(app, "--gpu-memory-utilization", options.gpu_memory_utilization, 0.001f, 1,
+           "Instead: the share of the memory that this process may use (as its cgroup and "
+           "MemAvailable have it) for weights, KV cache and all");
 }
 
 void add_model_format_options(CLI::App& app, ServeOptions& options) {
@@ -202,7 +205,7 @@ std::vector<std::string> ignored_flags(const CLI::App& app) {
 }
 
 void normalise_arguments(std::vector<std::string>& arguments) {
-  if (arguments.empty() || arguments.front() != "serve") return;
+  if (arguments.empty() || (arguments.front() != "serve" && arguments.front() != "plan")) return;
   constexpr std::pair<std::string_view, std::string_view> kShort[] = {
       {"-tp", "--tensor-parallel-size"},
       {"-pp", "--pipeline-parallel-size"},

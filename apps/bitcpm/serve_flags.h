@@ -17,15 +17,16 @@ struct ServeOptions {
   std::vector<std::string> served_model_names;  // empty: the model as given
   OptionalCount max_num_seqs;
   OptionalCount max_num_batched_tokens;
+  OptionalCount max_num_queued_reqs;  // running ones included, as vLLM counts
   OptionalCount max_logprobs;
   std::string logprobs_mode = "raw_logprobs";
   bool prefix_caching = true;
   OptionalCount kv_cache_bytes;
+  std::optional<float> gpu_memory_utilization;
   std::string dtype = "auto";
   std::string generation_config = "auto";
   std::string tokenizer;
   RequestDefaults defaults;
-  OptionalCount max_waiting_requests;
   std::string fingerprint_mode = "full";
   std::string fingerprint_value;
   std::string fixed;  // values of flags that have one setting only: checked, then of no use

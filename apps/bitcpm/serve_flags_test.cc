@@ -46,23 +46,25 @@ TEST(ServeFlags, TakesTheReferenceDeploymentsFlags) {
   EXPECT_EQ(parsed.options.model.max_model_len, 2048);
   EXPECT_EQ(parsed.options.edge.port, 8000);
   EXPECT_EQ(parsed.options.edge.host, "0.0.0.0");
-  EXPECT_EQ(parsed.ignored,
-            (std::vector<std::string>{"--trust-remote-code", "--gpu-memory-utilization",
-                                      "--enforce-eager"}));
+  EXPECT_EQ(parsed.ignored, (std::vector<std::string>{"--trust-remote-code", "--enforce-eager"}));
+  EXPECT_EQ(parsed.options.gpu_memory_utilization, 0.85f);
 }
 
 // Protects vLLM's spellings: underscores, '=', the two-letter -tp, sizes with suffixes, many names.
 TEST(ServeFlags, TakesVllmsSpellings) {
   const Parsed parsed = parse(
-      "--model m --max_model_len=2k -tp 1 -pp=1 --kv-cache-memory-bytes 1G --chat-template=a_b.j "
-      "--served-model-name one two_2 --max-num-seqs 8");
+      "--model m --max_model_len=2k -tp 1 -pp=1 --kv-cache-memory 1G --kv_cache_dtype int8 "
+      "--chat-template=a_b.j --served-model-name one two_2 --max-num-seqs 8 "
+      "--max_num_queued_reqs=1k");
   ASSERT_EQ(parsed.error, "");
   EXPECT_EQ(parsed.options.model.model, "m");
   EXPECT_EQ(parsed.options.model.max_model_len, 2000);
   EXPECT_EQ(parsed.options.kv_cache_bytes, 1 << 30);
+  EXPECT_EQ(parsed.options.model.kv_cache_dtype, KvCacheDtype::kInt8);
   EXPECT_EQ(parsed.options.model.chat_template_file, "a_b.j");
   EXPECT_EQ(parsed.options.served_model_names, (std::vector<std::string>{"one", "two_2"}));
   EXPECT_EQ(parsed.options.max_num_seqs, 8);
+  EXPECT_EQ(parsed.options.max_num_queued_reqs, 1000);
 }
 
 // Protects users from settings that would silently not hold: refused, and named.
@@ -77,8 +79,12 @@ TEST(ServeFlags, RefusesWhatItCannotHonour) {
       {"--dtype float16", "would round"},
       {"--dtype int4", "int4"},
       {"--quantization awq", "--quantization"},
-      {"--kv-cache-dtype fp8", "float32 only"},
-      {"--kv-cache-dtype bfloat16", "float32 only"},
+      {"--kv-cache-dtype fp8", "the 8-bit type here is int8"},
+      {"--kv-cache-dtype float16", "the 16-bit type here is bfloat16"},
+      {"--gpu-memory-utilization 1.1", "--gpu-memory-utilization"},
+      {"--gpu-memory-utilization 0", "--gpu-memory-utilization"},
+      {"--max-logprobs -2", "--max-logprobs"},
+      {"--logprobs-mode cooked", "--logprobs-mode"},
       {"--numerics quick", "--numerics"},
       {"--max-model-len 1", "less than 2"},
       {"--max-model-len 1.5K", "lower-case"},

@@ -8,6 +8,8 @@
 #include <string_view>
 
 #include "backend/batch_view.h"
+#include "backend/kv_shape.h"
+#include "backend/logits_scan.h"
 #include "backend/prepared_weight.h"
 #include "backend/weight_image.h"
 #include "base/result.h"
@@ -27,12 +29,7 @@ enum class InputUse : std::uint8_t {
 class LinearInput {
  public:
   virtual ~LinearInput() = default;
-};
-
-struct KvShape {
-  std::int32_t num_layers = 0;
-  std::int32_t num_key_value_heads = 0;
-  std::int32_t head_dim = 0;
+  virtual std::size_t bytes() const = 0;
 };
 
 // The keys and values of `num_blocks` blocks of kv_block_tokens() positions, all layers.
@@ -73,9 +70,12 @@ class Backend {
   // For the log: "cpu avx512vnni, 2 threads".
   virtual std::string description() const = 0;
   virtual std::int32_t kv_block_tokens() const = 0;
+  virtual KvCacheDtype default_kv_cache_dtype() const = 0;  // what its numerics are described with
 
   // The host threads this backend works with; free between operations, as during loading.
   virtual ThreadPool& pool() = 0;
+
+  virtual const LogitsScan& logits_scan() const = 0;
 
   // Measures them, in about a second. Errors: kExhausted (no memory to read).
   virtual Result<DeviceLimits> measure_limits() = 0;

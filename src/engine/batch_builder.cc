@@ -19,7 +19,10 @@ void BatchBuilder::add(const PlannedSequence& planned) {
   const std::int32_t begin = sequence.cached;
   const std::int32_t end = begin + planned.num_tokens;
   tokens_.insert(tokens_.end(), sequence.tokens.begin() + begin, sequence.tokens.begin() + end);
-  slices_.push_back({first_row, planned.num_tokens, begin, sequence.blocks});
+  const std::span<const TokenId> draft = planned.draft();
+  tokens_.insert(tokens_.end(), draft.begin(), draft.end());
+  const auto drafted = static_cast<std::int32_t>(draft.size());
+  slices_.push_back({first_row, planned.num_tokens + drafted, begin, sequence.blocks});
   if (sequence.params.prompt_logprobs) {
     // The row of token i scores token i + 1. After a preemption, what was scored stays scored.
     const std::int32_t last = std::min(end + 1, sequence.prompt_tokens);
@@ -28,9 +31,10 @@ void BatchBuilder::add(const PlannedSequence& planned) {
       uses_.push_back({&sequence, i});
     }
   }
-  if (planned.samples) {
-    logits_rows_.push_back(first_row + planned.num_tokens - 1);
-    uses_.push_back({&sequence, -1});
+  if (!planned.samples) return;
+  for (std::int32_t i = 0; i <= drafted; ++i) {
+    logits_rows_.push_back(first_row + planned.num_tokens - 1 + i);
+    uses_.push_back({&sequence, -1, i});
   }
 }
 

@@ -12,6 +12,8 @@ namespace bitcpm {
 struct LogitsUse {
   Sequence* sequence;
   std::int32_t prompt_index;  // scores this prompt token; -1: draws the next token
+  // Draws the token after this many of the sequence's draft; of use only if they hold.
+  std::int32_t drafted = 0;
 };
 
 // Turns a step plan into the arrays a forward pass reads. Its memory is reused from step to step.

@@ -3,19 +3,18 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_map>
 #include <utility>
-#include <variant>
 
 #include "engine/batch_builder.h"
+#include "engine/inbox.h"
 #include "engine/request_check.h"
 #include "engine/row_sampler.h"
-#include "engine/sampler.h"
 #include "engine/scheduler.h"
+#include "engine/step_sampler.h"
 #include "model/loader.h"
 #include "model/model.h"
 
@@ -23,50 +22,6 @@ namespace bitcpm {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-struct Submit {
-  std::unique_ptr<Sequence> sequence;
-  EventSink sink;
-  Clock::time_point arrival;
-};
-struct Cancel {
-  RequestId request;
-};
-struct ResetPrefixCache {};
-using Command = std::variant<Submit, Cancel, ResetPrefixCache>;
-
-// What other threads want of the engine thread.
-class Inbox {
- public:
-  void push(Command command) {
-    {
-      const std::lock_guard lock(mutex_);
-      commands_.push_back(std::move(command));
-    }
-    arrived_.notify_one();
-  }
-  void stop() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    arrived_.notify_one();
-  }
-  // Swaps the waiting commands into `out`; with `wait`, sleeps until there are some. False: stop.
-  bool drain(std::vector<Command>& out, bool wait) {
-    out.clear();
-    std::unique_lock lock(mutex_);
-    if (wait) arrived_.wait(lock, [&] { return stopping_ || !commands_.empty(); });
-    out.swap(commands_);
-    return !stopping_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::vector<Command> commands_;
-  bool stopping_ = false;
-};
 
 }  // namespace
 
@@ -76,7 +31,8 @@ struct Engine::Impl {
     EventSink sink;
     RequestTimes times;
     std::vector<TokenLogprobs> prompt_logprobs;
-    std::optional<TokenLogprobs> logprobs;  // of the token about to be committed
+    std::vector<TokenLogprobs> logprobs;  // of the tokens about to be committed
+    std::size_t delivered = 0;            // of `logprobs`
   };
 
   Impl(const Model& engine_model, const EngineConfig& engine_config, Workspace scratch,
@@ -89,11 +45,12 @@ struct Engine::Impl {
                    .max_num_seqs = config.max_num_seqs,
                    .max_num_batched_tokens = config.max_num_batched_tokens,
                    .enable_prefix_caching = config.enable_prefix_caching,
-                   .hash_key = random_hash_key()},
+                   .hash_key = random_hash_key(),
+                   .speculation = config.speculation},
                   model.config().eos_token_ids,
                   BlockPool(cache->num_blocks(), model.backend().kv_block_tokens())),
-        rows(model.config().vocab_size, model.config().eos_token_ids, config.logprobs_mode,
-             model.backend().pool()) {
+        sampler(model, RowSampler(model.backend(), model.config().vocab_size,
+                                  model.config().eos_token_ids, config.logprobs_mode)) {
     publish();
     thread = std::thread([this] { run(); });
   }
@@ -115,13 +72,13 @@ struct Engine::Impl {
   }
 
   void apply(Command& command) {
-    if (Submit* submit = std::get_if<Submit>(&command)) {
+    if (SubmitCommand* submit = std::get_if<SubmitCommand>(&command)) {
       counters.prompt_tokens_total += submit->sequence->prompt_tokens;
       Client& client = clients[submit->sequence->id];
       client.sink = std::move(submit->sink);
       client.times.arrival = submit->arrival;
       scheduler.add(std::move(submit->sequence));
-    } else if (const Cancel* ended = std::get_if<Cancel>(&command)) {
+    } else if (const CancelCommand* ended = std::get_if<CancelCommand>(&command)) {
       cancel(ended->request);
     } else {
       scheduler.reset_prefix_cache();
@@ -147,13 +104,17 @@ struct Engine::Impl {
     watch.lap(totals.host_seconds);
     model.forward(view, *cache, workspace);
     watch.lap(totals.forward_seconds);
-    sample(watch);
+    sampled.clear();
+    sampler.run(batch.uses(), workspace, totals, watch,
+                [&](const LogitsUse& use, const RowResult& result) { keep(use, result); });
     const std::span<const Outcome> outcomes = scheduler.commit(sampled);
-    for (const Outcome& outcome : outcomes)
+    for (const Outcome& outcome : outcomes) {
       counters.generation_tokens_total += outcome.token ? 1 : 0;
+    }
     publish();  // first: who sees its last event finds its blocks given back
     for (const Outcome& outcome : outcomes) deliver(outcome);
     watch.lap(totals.host_seconds);
+    if (scheduler.idle()) publish();  // the last step's time; else the next one's start does it
   }
 
   void note_first_steps(const StepPlan& plan) {
@@ -162,45 +123,26 @@ struct Engine::Impl {
     }
   }
 
-  // The logits that the last forward pass was asked for, and what follows from them.
-  void sample(Stopwatch& watch) {
-    StepTotals& totals = counters.steps;
-    sampled.clear();
-    const std::vector<LogitsUse>& uses = batch.uses();
-    for (std::size_t first = 0; first < uses.size(); first += Model::kMaxLogitsRows) {
-      const std::size_t count =
-          std::min(uses.size() - first, static_cast<std::size_t>(Model::kMaxLogitsRows));
-      const auto part = std::span(uses).subspan(first, count);
-      const TensorView logits =
-          model.logits(static_cast<std::int32_t>(first), static_cast<std::int32_t>(count),
-                       workspace, top_of(part));
-      watch.lap(totals.forward_seconds);
-      const std::span<const RowResult> results = rows.run(part, logits);
-      for (std::size_t i = 0; i < count; ++i) keep(part[i], results[i]);
-      watch.lap(totals.sample_seconds);
-    }
-  }
-
-  // How many of the largest logits decide all of these uses; 0: all logits.
-  static std::int32_t top_of(std::span<const LogitsUse> uses) {
-    std::int32_t most = 0;
-    for (const LogitsUse& use : uses) {
-      const std::int32_t top = use.prompt_index >= 0 ? 0 : deciding_logits(*use.sequence);
-      if (top == 0) return 0;
-      most = std::max(most, top);
-    }
-    return most;
-  }
-
   void keep(const LogitsUse& use, const RowResult& result) {
     Client& client = clients[use.sequence->id];
     if (result.token) {
-      client.logprobs = result.logprobs;
+      if (result.logprobs) client.logprobs.push_back(*result.logprobs);
       sampled.push_back(*result.token);
     } else {
       client.prompt_logprobs.push_back(*result.logprobs);
       use.sequence->prompt_scored = use.prompt_index;
     }
+  }
+
+  // What was kept for the tokens of this step, in order; nothing if the request wants none.
+  static std::optional<TokenLogprobs> next_logprobs(Client& client) {
+    if (client.delivered == client.logprobs.size()) return std::nullopt;
+    TokenLogprobs next = std::move(client.logprobs[client.delivered++]);
+    if (client.delivered == client.logprobs.size()) {
+      client.logprobs.clear();
+      client.delivered = 0;
+    }
+    return next;
   }
 
   void deliver(const Outcome& outcome) {
@@ -209,7 +151,7 @@ struct Engine::Impl {
     Client& client = found->second;
     EngineEvent event{.request = outcome.request,
                       .token = outcome.token,
-                      .logprobs = std::exchange(client.logprobs, std::nullopt),
+                      .logprobs = next_logprobs(client),
                       .prompt_logprobs = std::exchange(client.prompt_logprobs, {}),
                       .finish = outcome.finish,
                       .stop_token = outcome.stop_token,
@@ -236,6 +178,7 @@ struct Engine::Impl {
     counters.preemptions_total = scheduler.counters().preemptions;
     counters.prefix_cache_queries = scheduler.counters().prefix_queries;
     counters.prefix_cache_hits = scheduler.counters().prefix_hits;
+    counters.speculation = scheduler.counters().speculation;
     const std::lock_guard lock(published_mutex);
     published = counters;
   }
@@ -247,7 +190,7 @@ struct Engine::Impl {
   Workspace workspace;
   std::unique_ptr<KvCache> cache;
   Scheduler scheduler;
-  RowSampler rows;
+  StepSampler sampler;
   BatchBuilder batch;
   std::vector<TokenId> sampled;
   std::unordered_map<RequestId, Client> clients;
@@ -282,6 +225,22 @@ Result<EngineConfig> validated(EngineConfig config, const ModelConfig& model) {
     return refuse("max_num_batched_tokens must be in [" + std::to_string(config.max_num_seqs) +
                   " (max_num_seqs), 65536], got " + std::to_string(config.max_num_batched_tokens));
   }
+  const SpeculationConfig& speculation = config.speculation;
+  if (speculation.num_speculative_tokens < 0 ||
+      speculation.num_speculative_tokens > SpeculationConfig::kMaxTokens) {
+    return refuse("num_speculative_tokens must be in [0, " +
+                  std::to_string(SpeculationConfig::kMaxTokens) + "], got " +
+                  std::to_string(speculation.num_speculative_tokens));
+  }
+  if (speculation.prompt_lookup_min < 1 ||
+      speculation.prompt_lookup_max < speculation.prompt_lookup_min ||
+      speculation.prompt_lookup_max > SpeculationConfig::kMaxLookup) {
+    return refuse("prompt_lookup_min and prompt_lookup_max must be in [1, " +
+                  std::to_string(SpeculationConfig::kMaxLookup) +
+                  "], the first not above the second; got " +
+                  std::to_string(speculation.prompt_lookup_min) + " and " +
+                  std::to_string(speculation.prompt_lookup_max));
+  }
   if (config.max_waiting_requests < 0) {
     return refuse("max_waiting_requests must not be negative");
   }
@@ -300,9 +259,9 @@ Engine::~Engine() = default;
 Result<std::unique_ptr<Engine>> Engine::start(const Model& model, const EngineConfig& wanted) {
   BITCPM_ASSIGN(const EngineConfig config, validated(wanted, model.config()));
   Backend& backend = model.backend();
-  const KvShape shape = model.kv_shape();
+  const KvShape shape = model.kv_shape(config.kv_cache_dtype);
   const std::size_t block_bytes =
-      kv_bytes_per_token(model.config()) * static_cast<std::size_t>(backend.kv_block_tokens());
+      kv_bytes_per_token(shape) * static_cast<std::size_t>(backend.kv_block_tokens());
   const std::size_t blocks = std::min<std::size_t>(config.kv_cache_bytes / block_bytes, 1u << 24);
   const std::size_t block_tokens = static_cast<std::size_t>(backend.kv_block_tokens());
   if (blocks * block_tokens < static_cast<std::size_t>(config.max_model_len)) {
@@ -330,14 +289,15 @@ Result<RequestId> Engine::submit(std::vector<TokenId> prompt, SamplingParams par
                                        " requests are running or waiting"};
   }
   const RequestId id = impl_->next_request++;
-  impl_->inbox.push(Submit{std::make_unique<Sequence>(id, std::move(prompt), std::move(params)),
-                           std::move(sink), Clock::now()});
+  impl_->inbox.push(
+      SubmitCommand{std::make_unique<Sequence>(id, std::move(prompt), std::move(params)),
+                    std::move(sink), Clock::now()});
   return id;
 }
 
-void Engine::cancel(RequestId request) { impl_->inbox.push(Cancel{request}); }
+void Engine::cancel(RequestId request) { impl_->inbox.push(CancelCommand{request}); }
 
-void Engine::reset_prefix_cache() { impl_->inbox.push(ResetPrefixCache{}); }
+void Engine::reset_prefix_cache() { impl_->inbox.push(ResetPrefixCacheCommand{}); }
 
 EngineStats Engine::stats() const {
   const std::lock_guard lock(impl_->published_mutex);

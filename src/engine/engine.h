@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "engine/engine_config.h"
 #include "engine/request.h"
+#include "engine/speculation.h"
 #include "engine/step_log.h"
 
 namespace bitcpm {

@@ -2,6 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+
+#include "backend/kv_shape.h"
+#include "engine/speculation.h"
 
 namespace bitcpm {
 
@@ -22,7 +26,10 @@ struct EngineConfig {
   std::int32_t max_num_batched_tokens = 512;  // prefill + decode, per forward pass
   std::int32_t max_waiting_requests = 1024;   // beyond: refused as busy
   std::size_t kv_cache_bytes = 0;
-  bool enable_prefix_caching = true;  // full blocks are found again by their content
+  // Unset: what the numerics are described with.
+  std::optional<KvCacheDtype> kv_cache_dtype = std::nullopt;
+  bool enable_prefix_caching = true;   // full blocks are found again by their content
+  SpeculationConfig speculation = {};  // off unless it says how many tokens
   std::int32_t max_logprobs = 20;  // most likely tokens a request may ask for; -1: the vocabulary
   LogprobsMode logprobs_mode = LogprobsMode::kRawLogprobs;
 };

@@ -5,10 +5,12 @@
 
 namespace bitcpm {
 
-RowSampler::RowSampler(std::int32_t vocab_size, const std::vector<TokenId>& eos_token_ids,
-                       LogprobsMode mode, ThreadPool& pool)
-    : pool_(pool) {
-  for (int i = 0; i < pool.threads(); ++i) samplers_.emplace_back(vocab_size, eos_token_ids, mode);
+RowSampler::RowSampler(Backend& backend, std::int32_t vocab_size,
+                       const std::vector<TokenId>& eos_token_ids, LogprobsMode mode)
+    : pool_(backend.pool()) {
+  for (int i = 0; i < pool_.threads(); ++i) {
+    samplers_.emplace_back(backend.logits_scan(), vocab_size, eos_token_ids, mode);
+  }
 }
 
 std::span<const RowResult> RowSampler::run(std::span<const LogitsUse> uses, TensorView logits) {

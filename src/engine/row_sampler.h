@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "base/thread_pool.h"
+#include "backend/backend.h"
 #include "engine/batch_builder.h"
 #include "engine/sampler.h"
 #include "tensor/tensor_view.h"
@@ -22,8 +22,8 @@ struct RowResult {
 // so that who did which does not show.
 class RowSampler {
  public:
-  RowSampler(std::int32_t vocab_size, const std::vector<TokenId>& eos_token_ids, LogprobsMode mode,
-             ThreadPool& pool);
+  RowSampler(Backend& backend, std::int32_t vocab_size, const std::vector<TokenId>& eos_token_ids,
+             LogprobsMode mode);
 
   // One result per use, in order; valid until the next call. logits: [uses, vocab]
   std::span<const RowResult> run(std::span<const LogitsUse> uses, TensorView logits);

@@ -8,6 +8,7 @@
 #include "engine/engine_config.h"
 #include "engine/logits_processors.h"
 #include "engine/sequence.h"
+#include "engine/token_filter.h"
 
 namespace bitcpm {
 
@@ -27,7 +28,15 @@ class Sampler {
     std::optional<TokenLogprobs> logprobs;  // if the sequence wants some
   };
 
-  Sampler(std::int32_t vocab_size, std::vector<TokenId> eos_token_ids, LogprobsMode mode);
+  // scan must outlive the sampler.
+  Sampler(const LogitsScan& scan, std::int32_t vocab_size, std::vector<TokenId> eos_token_ids,
+          LogprobsMode mode);
+
+  // About what one sampler keeps allocated.
+  static std::size_t scratch_bytes(std::int32_t vocab_size) {
+    constexpr std::size_t kBytesPerToken = 4 * 5;  // logits_, weights_, ranked_; filter_'s two
+    return kBytesPerToken * static_cast<std::size_t>(vocab_size);
+  }
 
   // Draws the token after sequence.tokens. logits: [vocab], as the model gave them.
   // Order of operations as in vLLM: LogitsProcessors, temperature, min_p, top_k, top_p. Equal
@@ -38,30 +47,26 @@ class Sampler {
   TokenLogprobs score(std::span<const float> logits, TokenId token, std::int32_t top);
 
  private:
-  struct Candidate {
-    float logit;
-    TokenId token;
-  };
   struct Wanted {
     std::int32_t top;              // most likely tokens; -1: all
     std::span<const TokenId> ids;  // these instead
-    bool as_logits;
+    bool as_logits;                // not as log-softmax
   };
-  static bool ranks_before(const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-  }
 
-  void take(std::span<const float> logits);
-  TokenId draw(const SamplingParams& params, double uniform);
-  std::size_t sorted_prefix_of_mass(double mass);
-  void keep_candidates(float temperature);
-  TokenLogprobs report(TokenId token, const Wanted& wanted);
+  void filter(std::span<const float> logits, float largest, const SamplingParams& params);
+  TokenLogprobs report(std::span<const float> logits, TokenId token, const Wanted& wanted);
+  std::int32_t rank_of(std::span<const float> logits, TokenId token, float value);
+  std::span<const TokenId> top_of(std::span<const float> logits, float largest, std::int32_t top);
 
+  const LogitsScan& scan_;
   LogprobsMode mode_;
   LogitsProcessors processors_;
-  std::vector<float> logits_;  // [vocab], those that are drawn from or reported
-  std::vector<Candidate> candidates_;
-  std::vector<double> weights_;  // of candidates_, exp((logit - max) / temperature)
+  TokenFilter filter_;
+  std::vector<float> logits_;   // [vocab], after processors_
+  std::vector<float> kept_;     // [vocab], what a processed mode reports
+  std::vector<float> weights_;  // [padded vocab] and [blocks], for log-softmax
+  std::vector<float> sums_;
+  std::vector<TokenId> ranked_;
 };
 
 }  // namespace bitcpm

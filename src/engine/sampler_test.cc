@@ -5,7 +5,10 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <memory>
 #include <set>
+
+#include "backend/cpu/cpu_backend.h"
 
 namespace bitcpm {
 namespace {
@@ -20,9 +23,14 @@ Sequence sequence_of(const SamplingParams& params, std::vector<TokenId> prompt =
   return sequence;
 }
 
+const LogitsScan& scan() {
+  static const std::unique_ptr<Backend> backend = make_cpu_backend({.threads = 1}).value();
+  return backend->logits_scan();
+}
+
 Sampler sampler_of(std::size_t vocab_size, std::vector<TokenId> eos = {},
                    LogprobsMode mode = LogprobsMode::kRawLogprobs) {
-  return Sampler(static_cast<std::int32_t>(vocab_size), std::move(eos), mode);
+  return Sampler(scan(), static_cast<std::int32_t>(vocab_size), std::move(eos), mode);
 }
 
 TokenId sample(const std::vector<float>& logits, Sequence sequence, std::vector<TokenId> eos = {}) {

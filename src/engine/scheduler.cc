@@ -32,7 +32,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, std::vector<TokenId> eos_tok
   const auto seqs = static_cast<std::size_t>(config_.max_num_seqs);
   running_.reserve(seqs);
   plan_.reserve(seqs);
-  outcomes_.reserve(seqs);
+  outcomes_.reserve(seqs + SpeculationConfig::kMaxTokens);
   finished_.reserve(seqs);
 }
 
@@ -64,13 +64,9 @@ std::span<const Outcome> Scheduler::commit(std::span<const TokenId> sampled) {
   outcomes_.clear();
   std::size_t next = 0;
   for (const PlannedSequence& planned : plan_) {
-    Sequence& sequence = *planned.sequence;
-    sequence.cached += planned.num_tokens;
-    publish_full_blocks(sequence);
-    if (!planned.samples) continue;
-    BITCPM_CHECK(next < sampled.size());
-    outcomes_.push_back(accept_token(sequence, sampled[next++]));
-    if (outcomes_.back().finish) finished_.push_back(&sequence);
+    planned.sequence->cached += planned.num_tokens;
+    if (planned.samples) next += accept_tokens(planned, sampled.subspan(next));
+    publish_full_blocks(*planned.sequence);
   }
   BITCPM_CHECK(next == sampled.size());
   plan_.clear();
@@ -78,7 +74,33 @@ std::span<const Outcome> Scheduler::commit(std::span<const TokenId> sampled) {
   return outcomes_;
 }
 
-Outcome Scheduler::accept_token(Sequence& sequence, TokenId token) const {
+// Books what was sampled for one entry, up to the end of its request; returns how many of the
+// tokens are its own.
+std::size_t Scheduler::accept_tokens(const PlannedSequence& planned,
+                                     std::span<const TokenId> sampled) {
+  Sequence& sequence = *planned.sequence;
+  const std::span<const TokenId> draft = planned.draft();
+  std::size_t held = 0;
+  bool ended = false;
+  while (true) {
+    BITCPM_CHECK(held < sampled.size());
+    const TokenId token = sampled[held];
+    if (!ended) ended = accept_token(sequence, token);
+    if (held == draft.size() || token != draft[held]) break;
+    ++held;
+  }
+  if (ended) finished_.push_back(&sequence);
+  if (!draft.empty()) {
+    const auto accepted = static_cast<std::int32_t>(held);
+    counters_.speculation.count(static_cast<std::int32_t>(draft.size()), accepted);
+    sequence.drafter->observe(accepted);
+    sequence.cached = std::min(sequence.cached + accepted, sequence.length());
+  }
+  return held + 1;
+}
+
+// True if it was the last one.
+bool Scheduler::accept_token(Sequence& sequence, TokenId token) {
   sequence.tokens.push_back(token);
   const SamplingParams& params = sequence.params;
   Outcome outcome = outcome_of(sequence);
@@ -91,7 +113,8 @@ Outcome Scheduler::accept_token(Sequence& sequence, TokenId token) const {
   } else if (sequence.generated() >= params.max_tokens) {
     outcome.finish = FinishReason::kLength;
   }
-  return outcome;
+  outcomes_.push_back(outcome);
+  return outcome.finish.has_value();
 }
 
 void Scheduler::remove_finished() {

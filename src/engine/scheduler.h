@@ -11,6 +11,7 @@
 #include "engine/block_hash.h"
 #include "engine/block_pool.h"
 #include "engine/sequence.h"
+#include "engine/speculation.h"
 
 namespace bitcpm {
 
@@ -20,6 +21,7 @@ struct SchedulerConfig {
   std::int32_t max_num_batched_tokens = 0;  // >= max_num_seqs, so that every decode fits a step
   bool enable_prefix_caching = true;
   HashKey hash_key{};  // of the prefix cache; secret
+  SpeculationConfig speculation = {};
 };
 
 // What one sequence does in one step.
@@ -28,6 +30,11 @@ struct PlannedSequence {
   std::int32_t num_tokens;  // tokens[cached .. cached + num_tokens) enter the cache
   bool samples;             // its last token is among them: the step draws the next one
   bool first;               // its first step ever
+
+  // Tokens after its last one that enter the cache on trial; only if it samples.
+  std::span<const TokenId> draft() const {
+    return samples ? sequence->draft() : std::span<const TokenId>();
+  }
 };
 
 using StepPlan = std::vector<PlannedSequence>;
@@ -46,6 +53,7 @@ struct SchedulerCounters {
   std::int64_t preemptions = 0;
   std::int64_t prefix_queries = 0;  // prompt tokens of requests at their first admission
   std::int64_t prefix_hits = 0;     // those of them found in the prefix cache
+  SpeculationTotals speculation;
 };
 
 // Decides who runs. Continuous batching with chunked prefill; requests are served in the order of
@@ -68,8 +76,9 @@ class Scheduler {
   // Removes a sequence; nothing if it is unknown. Not between plan() and commit().
   std::optional<Outcome> cancel(RequestId request);
 
-  // The next step; empty if there is nothing to do. Valid until commit(), which must follow with
-  // one token per entry that samples, in order.
+  // The next step; empty if there is nothing to do. Valid until commit(), which must follow. For
+  // each entry that samples, in order, it takes a token and, as long as the last one equals the
+  // next of the entry's draft, another one.
   const StepPlan& plan();
   std::span<const Outcome> commit(std::span<const TokenId> sampled);
 
@@ -92,12 +101,14 @@ class Scheduler {
   bool attach(Sequence& sequence);
   bool computed_by_another(Sequence& sequence);
   void plan_prompts();
+  void plan_drafts();
   void schedule(Sequence& sequence, std::int32_t num_tokens);
   void preempt_last();
 
   std::span<const BlockHash> hashes_of(Sequence& sequence, std::int32_t tokens) const;
   void publish_full_blocks(Sequence& sequence);
-  Outcome accept_token(Sequence& sequence, TokenId token) const;
+  std::size_t accept_tokens(const PlannedSequence& planned, std::span<const TokenId> sampled);
+  bool accept_token(Sequence& sequence, TokenId token);
   void remove_finished();
 
   SchedulerConfig config_;

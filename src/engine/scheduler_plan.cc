@@ -28,6 +28,7 @@ const StepPlan& Scheduler::plan() {
   plan_decodes();
   admit_waiting(counters_.preemptions > preemptions);
   plan_prompts();
+  plan_drafts();
   return plan_;
 }
 
@@ -142,6 +143,32 @@ void Scheduler::plan_prompts() {
     planned.num_tokens += more;
     planned.samples = planned.num_tokens == planned.sequence->pending();
     budget_ -= more;
+  }
+}
+
+// With few sequences a step leaves the arithmetic idle: what is left of the budget goes to drafts.
+void Scheduler::plan_drafts() {
+  const SpeculationConfig& config = config_.speculation;
+  const bool on = config.num_speculative_tokens > 0 && running() <= config.disable_by_batch_size;
+  for (const PlannedSequence& planned : plan_) {
+    Sequence& sequence = *planned.sequence;
+    if (sequence.drafter) sequence.drafter->withdraw();
+    if (!on || !planned.samples || planned.num_tokens != 1) continue;
+    // The step yields one token besides those of the draft that hold.
+    const std::int32_t most = std::min({config.num_speculative_tokens, budget_,
+                                        sequence.params.max_tokens - sequence.generated() - 1});
+    if (most <= 0) continue;
+    if (!sequence.drafter) {
+      sequence.drafter =
+          std::make_unique<Drafter>(config, sequence.prompt_tokens + sequence.params.max_tokens);
+    }
+    const auto drafted = static_cast<std::int32_t>(
+        sequence.drafter->propose(sequence.tokens, most, running()).size());
+    if (pool_.reserve(sequence.length() + drafted, sequence.blocks)) {
+      budget_ -= drafted;
+    } else {
+      sequence.drafter->withdraw();
+    }
   }
 }
 

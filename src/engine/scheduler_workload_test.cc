@@ -53,7 +53,7 @@ struct Expected {
 // What the request gets when it is alone in the world.
 Expected alone(const Sequence& request) {
   Expected e;
-  Sequence s = request;
+  Sequence s(request.id, request.tokens, request.params);
   std::uint64_t content = content_of(s, s.length());
   while (s.generated() < s.params.max_tokens) {
     const TokenId token = next_token(content, s.params.seed);
@@ -114,6 +114,13 @@ class Workload {
     config.max_num_batched_tokens = config.max_num_seqs + pick(0, 20);
     config.enable_prefix_caching = pick(0, 7) > 0;
     config.hash_key = {rng_(), rng_()};
+    if (pick(0, 1) == 0) {
+      config.speculation.num_speculative_tokens = pick(1, 5);
+      config.speculation.prompt_lookup_min = pick(1, 3);
+      config.speculation.prompt_lookup_max = pick(3, 6);
+      config.speculation.disable_by_batch_size = pick(0, 6);
+      config.speculation.gated = pick(0, 1) == 0;
+    }
     return config;
   }
 
@@ -155,18 +162,28 @@ class Workload {
     EXPECT_LE(static_cast<std::int32_t>(view.tokens.size()), config_.max_num_batched_tokens);
     ASSERT_EQ(view.sequences.size(), plan.size());
     for (std::size_t i = 0; i < plan.size(); ++i) forward(*plan[i].sequence, view.sequences[i]);
-    std::vector<TokenId> sampled;
-    for (const LogitsUse& use : batch_.uses()) {
-      Sequence& sequence = *use.sequence;
-      if (use.prompt_index < 0) {
-        sampled.push_back(
-            next_token(content_of(sequence, sequence.length()), sequence.params.seed));
-        continue;
-      }
+    sampled_.clear();
+    for (const LogitsUse& use : batch_.uses()) sample(use);
+    for (const Outcome& outcome : scheduler_.commit(sampled_)) record(outcome);
+  }
+
+  void sample(const LogitsUse& use) {
+    Sequence& sequence = *use.sequence;
+    if (use.prompt_index >= 0) {
       EXPECT_EQ(use.prompt_index, ++expected_.at(sequence.id).scored) << "scored once, in order";
       sequence.prompt_scored = use.prompt_index;
+      return;
     }
-    for (const Outcome& outcome : scheduler_.commit(sampled)) record(outcome);
+    if (use.drafted == 0) {
+      content_ = content_of(sequence, sequence.length());
+      holds_ = true;
+    } else {
+      holds_ =
+          holds_ && sampled_.back() == sequence.draft()[static_cast<std::size_t>(use.drafted) - 1];
+      if (!holds_) return;
+      content_ = content_after(content_, sampled_.back());
+    }
+    sampled_.push_back(next_token(content_, sequence.params.seed));
   }
 
   // The bound that the scheduler states follows from this.
@@ -193,7 +210,10 @@ class Workload {
                                           position % kBlockTokens)];
     };
     for (std::int32_t p = 0; p < slice.first_position + slice.num_rows; ++p) {
-      content = content_after(content, sequence.tokens[static_cast<std::size_t>(p)]);
+      const auto index = static_cast<std::size_t>(p);
+      content = content_after(content, index < sequence.tokens.size()
+                                           ? sequence.tokens[index]
+                                           : sequence.draft()[index - sequence.tokens.size()]);
       if (p < slice.first_position) {
         EXPECT_EQ(slot(p), content) << "position " << p << " holds another prefix";
         continue;
@@ -228,6 +248,9 @@ class Workload {
   std::vector<std::uint64_t> kv_;  // what each slot of the cache holds
   std::vector<TokenId> prefixes_[3];
   std::map<RequestId, Expected> expected_;
+  std::vector<TokenId> sampled_;
+  std::uint64_t content_ = 0;  // before the token that is drawn next
+  bool holds_ = false;         // the draft, so far
 };
 
 // Protects: whatever the load, in pools so small that preemption is the rule, every request gets
@@ -242,9 +265,13 @@ TEST(SchedulerWorkload, TenThousandRandomOnes) {
     ASSERT_FALSE(::testing::Test::HasFailure()) << "seed " << seed;
     total.preemptions += workload.counters().preemptions;
     total.prefix_hits += workload.counters().prefix_hits;
+    total.speculation.draft_tokens += workload.counters().speculation.draft_tokens;
+    total.speculation.accepted_tokens += workload.counters().speculation.accepted_tokens;
   }
   EXPECT_GT(total.preemptions, 10000);  // or the workloads would prove little
   EXPECT_GT(total.prefix_hits, 100000);
+  EXPECT_GT(total.speculation.accepted_tokens, 10000);
+  EXPECT_GT(total.speculation.draft_tokens, total.speculation.accepted_tokens + 10000);
 }
 
 }  // namespace

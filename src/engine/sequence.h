@@ -1,10 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "engine/block_hash.h"
+#include "engine/drafter.h"
 #include "engine/request.h"
 #include "engine/token_counts.h"
 
@@ -25,8 +28,9 @@ struct Sequence {
   std::int32_t prefix_hit = -1;  // prompt tokens found cached at the first admission; -1: none yet
   // Entry i names block i (block_hash.h), for as many full blocks as anybody asked about.
   std::vector<BlockHash> hashes;
-  std::int32_t published = 0;  // leading blocks that others may share
-  TokenCounts counts;          // of `tokens`, as far as penalties have needed them
+  std::int32_t published = 0;        // leading blocks that others may share
+  std::unique_ptr<Drafter> drafter;  // once the sequence has been drafted for
+  TokenCounts counts;                // of `tokens`, as far as penalties have needed them
 
   Sequence(RequestId request, std::vector<TokenId> prompt, SamplingParams sampling)
       : id(request),
@@ -37,6 +41,11 @@ struct Sequence {
   std::int32_t length() const { return static_cast<std::int32_t>(tokens.size()); }
   std::int32_t generated() const { return length() - prompt_tokens; }
   std::int32_t pending() const { return length() - cached; }  // >= 1 while running
+
+  // Proposed to follow `tokens` in the step that is planned.
+  std::span<const TokenId> draft() const {
+    return drafter ? drafter->draft() : std::span<const TokenId>();
+  }
 
   // The order in which requests are served: by priority, then by arrival. Total and fixed.
   bool before(const Sequence& other) const {

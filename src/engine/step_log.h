@@ -23,17 +23,8 @@ struct StepTotals {
   std::array<std::int64_t, kTokenBounds.size()> steps_by_tokens{};
 
   void count(std::int32_t step_tokens);  // one more step; its seconds are added by the caller
+  StepTotals operator-(const StepTotals& earlier) const;
   double seconds() const { return forward_seconds + sample_seconds + host_seconds; }
-};
-
-// What speculative decoding proposed and what held.
-struct SpeculationTotals {
-  static constexpr std::size_t kMaxDraftTokens = 16;
-
-  std::int64_t drafts = 0;
-  std::int64_t draft_tokens = 0;
-  std::int64_t accepted_tokens = 0;
-  std::array<std::int64_t, kMaxDraftTokens> accepted_by_position{};
 };
 
 // Splits a stretch of time into shares without a gap.

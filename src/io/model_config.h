@@ -21,6 +21,7 @@ struct RopeConfig {
   // Multiplies cos and sin: sqrt(1 + ln(s) / ln(original_max)) with s = max_position /
   // original_max clamped to >= 1; so exactly 1 for every published checkpoint.
   float attention_factor = 1.0f;
+  bool factor_follows_length = false;  // longrope without an attention_factor of its own
 };
 
 // What generation_config.json suggests for sampling; absent fields stay unset.

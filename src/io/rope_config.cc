@@ -77,17 +77,23 @@ Result<std::optional<JsonFields>> rope_object(const JsonFields& config) {
   return scaling ? scaling : parameters;
 }
 
-// transformers' longrope: the checkpoint's own attention_factor; else
-// sqrt(1 + ln(s) / ln(original_max)), s the ratio of the two lengths, or `factor` if only one
-// length is given. s < 1 (a published config says 32768 / 32786) counts as 1.
-Result<float> attention_factor(const JsonFields& rope, bool has_original, std::int32_t original,
-                               std::int32_t max_position) {
-  BITCPM_ASSIGN(const std::optional<float> given, rope.find_float("attention_factor", kScaleRange));
-  if (given) return *given;
-  BITCPM_ASSIGN(const float factor, rope.float_or("factor", 1.0f, kScaleRange));
-  const double s = has_original ? static_cast<double>(max_position) / original : factor;
+// sqrt(1 + ln(s) / ln(original_max)). s < 1 (a published config says 32768 / 32786) counts as 1.
+float factor_of_ratio(double s, std::int32_t original) {
   if (s <= 1) return 1.0f;
   return static_cast<float>(std::sqrt(1 + std::log(s) / std::log(original)));
+}
+
+// transformers' longrope: the checkpoint's own attention_factor; else that of s, the ratio of the
+// two lengths, or `factor` if only one length is given.
+Status read_attention_factor(const JsonFields& rope, bool has_original, std::int32_t max_position,
+                             RopeConfig& result) {
+  BITCPM_ASSIGN(const std::optional<float> given, rope.find_float("attention_factor", kScaleRange));
+  result.factor_follows_length = !given;
+  BITCPM_ASSIGN(const float factor, rope.float_or("factor", 1.0f, kScaleRange));
+  const std::int32_t original = result.original_max_position;
+  const double s = has_original ? static_cast<double>(max_position) / original : factor;
+  result.attention_factor = given ? *given : factor_of_ratio(s, original);
+  return {};
 }
 
 Status read_longrope(const JsonFields& config, const JsonFields& rope, std::int32_t max_position,
@@ -104,10 +110,7 @@ Status read_longrope(const JsonFields& config, const JsonFields& rope, std::int3
     BITCPM_ASSIGN(original, config.find_int(kOriginal, kOriginalRange));
   }
   result.original_max_position = original.value_or(std::max(max_position, kOriginalRange.least));
-  BITCPM_ASSIGN(
-      result.attention_factor,
-      attention_factor(rope, original.has_value(), result.original_max_position, max_position));
-  return {};
+  return read_attention_factor(rope, original.has_value(), max_position, result);
 }
 
 }  // namespace
@@ -130,6 +133,14 @@ Result<RopeConfig> parse_rope_config(const JsonFields& config, std::int32_t head
     BITCPM_TRY(read_longrope(config, *rope, max_position_embeddings, result));
   }
   return result;
+}
+
+RopeConfig rope_for_positions(RopeConfig rope, std::int32_t max_position_embeddings) {
+  if (rope.factor_follows_length) {
+    const double s = static_cast<double>(max_position_embeddings) / rope.original_max_position;
+    rope.attention_factor = factor_of_ratio(s, rope.original_max_position);
+  }
+  return rope;
 }
 
 }  // namespace bitcpm

@@ -15,4 +15,8 @@ inline constexpr Range<std::int32_t> kPositionRange = {1, 1 << 26};
 Result<RopeConfig> parse_rope_config(const JsonFields& config, std::int32_t head_dim,
                                      std::int32_t max_position_embeddings);
 
+// The same model's, had its config.json named this many max_position_embeddings, and the old ones
+// as the original length if it named none.
+RopeConfig rope_for_positions(RopeConfig rope, std::int32_t max_position_embeddings);
+
 }  // namespace bitcpm

@@ -11,15 +11,23 @@ constexpr size_t kKvBlockTokens = 32;     // positions per block of the cache
 constexpr size_t kAttentionSplit = 1024;  // positions per part; parts may run on several threads
 constexpr size_t kMaxHeadDim = 256;
 
+// Element types of the cache. int8: value = scale * code, a bf16 scale per position and 32
+// dimensions of a head (the last ones may be 16).
+enum class KvType : uint8_t { kFloat32, kBfloat16, kInt8 };
+constexpr size_t kKvTypes = 3;
+constexpr size_t kKvGroupDims = 32;
+
 // The query heads of one K/V head for some consecutive tokens of one sequence. Row r is head r %
 // heads of token r / heads.
 struct AttentionArgs {
   const float* q;  // token t's heads at q + t * ldq: [heads, head_dim]
   size_t ldq;
   size_t tokens, heads;
-  size_t head_dim;        // a multiple of 16, at most kMaxHeadDim
-  const float* k_blocks;  // block b starts at k_blocks + b * block_stride: [head_dim][32]
-  const float* v_blocks;  // likewise: [32][head_dim]
+  size_t head_dim;  // a multiple of 16, at most kMaxHeadDim
+  // Block b starts at k_blocks + b * block_stride bytes: elements [head_dim][32]; v_blocks
+  // likewise: [32][head_dim]. int8: followed by the scales, [groups][32] in both.
+  const void* k_blocks;
+  const void* v_blocks;
   size_t block_stride;
   const int32_t* block_ids;  // of the sequence, in order
   size_t context;            // positions the first token attends to, >= 1; one more each token

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -15,14 +16,74 @@ struct Case {
   std::size_t tokens, heads, head_dim, context;  // context of the first token
 };
 
-// One sequence's cache in shuffled blocks, and its queries. Slots without a position hold NaN.
+std::uint16_t bf16_bits(float value) {  // cut, not rounded: which of the two does not matter here
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  return static_cast<std::uint16_t>(bits >> 16);
+}
+
+float bf16_value(std::uint16_t bits) {
+  const std::uint32_t word = static_cast<std::uint32_t>(bits) << 16;
+  float value;
+  std::memcpy(&value, &word, 4);
+  return value;
+}
+
+// One head's keys or values in blocks, as the cache of one type has them. Slots without a position
+// hold NaN, or codes with a NaN for a scale.
+class TestCache {
+ public:
+  TestCache(KvType type, std::size_t head_dim, std::size_t blocks)
+      : type_(type), head_dim_(head_dim), groups_((head_dim + kKvGroupDims - 1) / kKvGroupDims) {
+    bytes_.assign(blocks * 2 * half(), std::byte{0xff});  // a NaN in all three
+  }
+
+  std::size_t half() const {
+    const std::size_t elements = head_dim_ * kKvBlockTokens;
+    if (type_ == KvType::kFloat32) return 4 * elements;
+    if (type_ == KvType::kBfloat16) return 2 * elements;
+    return elements + 2 * groups_ * kKvBlockTokens;
+  }
+  const std::vector<std::byte>& bytes() const { return bytes_; }
+
+  // Stores dimension d of position `slot` as well as the type can, and returns what it holds.
+  float put(bool is_value, std::size_t block, std::size_t slot, std::size_t d, float value) {
+    std::byte* base = bytes_.data() + (2 * block + (is_value ? 1 : 0)) * half();
+    const std::size_t at = is_value ? slot * head_dim_ + d : d * kKvBlockTokens + slot;
+    if (type_ == KvType::kFloat32) {
+      std::memcpy(base + 4 * at, &value, 4);
+      return value;
+    }
+    if (type_ == KvType::kBfloat16) {
+      const std::uint16_t bits = bf16_bits(value);
+      std::memcpy(base + 2 * at, &bits, 2);
+      return bf16_value(bits);
+    }
+    const std::size_t group = d / kKvGroupDims;
+    const std::uint16_t scale = bf16_bits(0.01f * static_cast<float>(1 + slot + 7 * group));
+    const float code = std::clamp(std::nearbyint(value / bf16_value(scale)), -127.0f, 127.0f);
+    base[at] = static_cast<std::byte>(static_cast<std::int8_t>(code));
+    std::memcpy(base + head_dim_ * kKvBlockTokens + 2 * (group * kKvBlockTokens + slot), &scale, 2);
+    return code * bf16_value(scale);
+  }
+
+ private:
+  KvType type_;
+  std::size_t head_dim_, groups_;
+  std::vector<std::byte> bytes_;
+};
+
+// One sequence's cache in shuffled blocks, and its queries.
 struct Problem {
   Case c;
-  std::size_t positions, half;
-  std::vector<float> keys, values, queries, cache;
+  KvType type;
+  std::size_t positions, half = 0;
+  std::vector<float> keys, values, queries;
+  std::vector<std::byte> cache;
   std::vector<std::int32_t> ids;
 
-  explicit Problem(const Case& shape) : c(shape), positions(c.context + c.tokens - 1) {
+  Problem(const Case& shape, KvType kv_type)
+      : c(shape), type(kv_type), positions(c.context + c.tokens - 1) {
     std::mt19937 rng(static_cast<unsigned>(17 * positions + c.heads));
     std::normal_distribution<float> normal(0, 1);
     const auto draw = [&](std::size_t count, float size) {
@@ -34,17 +95,20 @@ struct Problem {
     values = draw(positions * c.head_dim, 1);
     queries = draw(c.tokens * c.heads * c.head_dim, 1);
     const std::size_t blocks = (positions + kKvBlockTokens - 1) / kKvBlockTokens;
-    half = c.head_dim * kKvBlockTokens;
-    cache.assign(blocks * 2 * half, std::nanf(""));
+    TestCache made(type, c.head_dim, blocks);
+    half = made.half();
     for (std::size_t b = 0; b < blocks; ++b)
       ids.push_back(static_cast<std::int32_t>(blocks - 1 - b));
     for (std::size_t p = 0; p < positions; ++p) {
-      float* block = cache.data() + static_cast<std::size_t>(ids[p / kKvBlockTokens]) * 2 * half;
+      const auto block = static_cast<std::size_t>(ids[p / kKvBlockTokens]);
       for (std::size_t d = 0; d < c.head_dim; ++d) {
-        block[d * kKvBlockTokens + p % kKvBlockTokens] = keys[p * c.head_dim + d];
-        block[half + p % kKvBlockTokens * c.head_dim + d] = values[p * c.head_dim + d];
+        for (std::vector<float>* side : {&keys, &values}) {
+          float& value = (*side)[p * c.head_dim + d];
+          value = made.put(side == &values, block, p % kKvBlockTokens, d, value);
+        }
       }
     }
+    cache = made.bytes();
   }
 
   double score(std::size_t token, std::size_t head, std::size_t position) const {
@@ -73,7 +137,7 @@ struct Problem {
   std::vector<float> run(const KernelTable& table, std::size_t first, std::size_t count) const {
     const std::size_t width = c.heads * c.head_dim;
     const std::size_t rows = count * c.heads;
-    GuardedArray<float> kv(cache);
+    GuardedArray<std::byte> kv(cache);
     GuardedArray<float> q(queries);
     const std::size_t part_count = (c.context + first + count - 2) / kAttentionSplit + 1;
     std::vector<std::unique_ptr<GuardedArray<float>>> memory;
@@ -86,18 +150,18 @@ struct Problem {
       float* part_out = take(rows * c.head_dim);
       float* part_max = take(rows);
       parts.push_back({part_out, part_max, take(rows)});
-      table.attention({.q = q.data() + first * width,
-                       .ldq = width,
-                       .tokens = count,
-                       .heads = c.heads,
-                       .head_dim = c.head_dim,
-                       .k_blocks = kv.data(),
-                       .v_blocks = kv.data() + half,
-                       .block_stride = 2 * half,
-                       .block_ids = ids.data(),
-                       .context = c.context + first,
-                       .scale = 0.125f},
-                      i * kAttentionSplit, parts.back());
+      table.attention[static_cast<std::size_t>(type)]({.q = q.data() + first * width,
+                                                       .ldq = width,
+                                                       .tokens = count,
+                                                       .heads = c.heads,
+                                                       .head_dim = c.head_dim,
+                                                       .k_blocks = kv.data(),
+                                                       .v_blocks = kv.data() + half,
+                                                       .block_stride = 2 * half,
+                                                       .block_ids = ids.data(),
+                                                       .context = c.context + first,
+                                                       .scale = 0.125f},
+                                                      i * kAttentionSplit, parts.back());
     }
     GuardedArray<float> out(std::vector<float>(rows * c.head_dim, 9.0f));
     for (std::size_t r = 0; r < rows; ++r) {
@@ -114,12 +178,20 @@ constexpr Case kCases[] = {
     {33, 2, 64, 1},    {7, 3, 80, 127},   {40, 2, 32, 1000}, {9, 5, 64, 2040},
 };
 
+std::vector<std::pair<Case, KvType>> cases() {
+  std::vector<std::pair<Case, KvType>> all;
+  for (const KvType type : {KvType::kFloat32, KvType::kBfloat16, KvType::kInt8}) {
+    for (const Case& c : kCases) all.emplace_back(c, type);
+  }
+  return all;
+}
+
 // Protects: attention over parts agrees on every level, equals a plain f64 softmax, finds its
 // blocks through the table, and never lets a stale slot in, not even one that holds a NaN.
 TEST(Attention, EveryIsaEqualsScalar) {
   const CpuFeatures cpu = detect_cpu_features();
-  for (const Case& c : kCases) {
-    const Problem problem(c);
+  for (const auto& [c, type] : cases()) {
+    const Problem problem(c, type);
     std::vector<float> want;
     for (const std::string& level : runnable_levels(cpu)) {
       const std::vector<float> got =
@@ -136,8 +208,8 @@ TEST(Attention, EveryIsaEqualsScalar) {
         }
       }
       EXPECT_EQ(std::memcmp(want.data(), got.data(), 4 * want.size()), 0)
-          << level << ": " << c.tokens << " tokens, " << c.heads << " heads of " << c.head_dim
-          << ", context " << c.context;
+          << level << ", type " << static_cast<int>(type) << ": " << c.tokens << " tokens, "
+          << c.heads << " heads of " << c.head_dim << ", context " << c.context;
     }
   }
 }
@@ -145,9 +217,9 @@ TEST(Attention, EveryIsaEqualsScalar) {
 // Protects: a token's attention is the same bits alone as in a tile with its neighbours.
 TEST(Attention, TilesDoNotShow) {
   const CpuFeatures cpu = detect_cpu_features();
-  for (const Case& c : kCases) {
+  for (const auto& [c, type] : cases()) {
     if (c.tokens == 1) continue;
-    const Problem problem(c);
+    const Problem problem(c, type);
     for (const std::string& level : runnable_levels(cpu)) {
       const KernelTable table = make_kernel_table(cpu, level).value();
       const std::vector<float> whole = problem.run(table, 0, c.tokens);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "kernels/attention_args.h"
+#include "kernels/logits_args.h"
 #include "kernels/quantized.h"
 
 // What a CPU level provides. This header is included by object files built for CPUs that the
@@ -60,12 +61,21 @@ struct KernelTable {
   void (*silu_mul)(const float* gate, const float* up, size_t n, float* out);
 
   // Attention to positions [begin, begin + kAttentionSplit), begin a multiple of kAttentionSplit:
-  // shared/attention.h.
-  void (*attention)(const AttentionArgs& args, size_t begin, const AttentionPart& part);
+  // shared/attention.h. By KvType.
+  void (*attention[kKvTypes])(const AttentionArgs& args, size_t begin, const AttentionPart& part);
 
   // out[head_dim] = row `row` of softmax(scale q K) V, from all its parts, which are overwritten.
   void (*merge_attention)(const AttentionPart* parts, size_t count, size_t row, size_t head_dim,
                           float* out);
+
+  // Scans of a row of logits for the sampler: shared/logits.h.
+  float (*logits_max)(const float* x, size_t n);
+  void (*logits_weights)(const float* x, size_t n, float most, float inverse_temperature,
+                         float* weights, float* sums);
+  void (*logits_probe)(const float* x, const float* weights, size_t n, LogitsProbe* probes);
+  void (*logits_sums)(const float* x, const float* weights, size_t n, float threshold, float* sums);
+  size_t (*logits_gather)(const float* x, size_t n, float least, float below, size_t room,
+                          int32_t* indices);
 
   // The integer kernels: shared/quantize.h and shared/field_tile.h define them. x: n values, a
   // multiple of 32; out: where they go.

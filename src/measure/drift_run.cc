@@ -11,7 +11,8 @@ namespace {
 // One text through one model; its logits are read afterwards, a few positions at a time.
 class TextPass {
  public:
-  static Result<TextPass> run(const Model& model, std::span<const TokenId> ids) {
+  static Result<TextPass> run(const Model& model, std::span<const TokenId> ids,
+                              std::optional<KvCacheDtype> kv_cache_dtype) {
     const auto count = static_cast<std::int32_t>(ids.size());
     BITCPM_ASSIGN(Workspace workspace, model.make_workspace(count, count));
     TextPass pass(model, std::move(workspace));
@@ -19,9 +20,9 @@ class TextPass {
     std::vector<std::int32_t> blocks(
         static_cast<std::size_t>((count + block_tokens - 1) / block_tokens));
     std::iota(blocks.begin(), blocks.end(), 0);
-    BITCPM_ASSIGN(
-        const std::unique_ptr<KvCache> cache,
-        model.backend().allocate_kv(model.kv_shape(), static_cast<std::int32_t>(blocks.size())));
+    BITCPM_ASSIGN(const std::unique_ptr<KvCache> cache,
+                  model.backend().allocate_kv(model.kv_shape(kv_cache_dtype),
+                                              static_cast<std::int32_t>(blocks.size())));
     std::vector<std::int32_t> rows(ids.size());
     std::iota(rows.begin(), rows.end(), 0);
     const SequenceSlice slice{0, count, 0, blocks};
@@ -45,12 +46,13 @@ class TextPass {
 
 Result<DriftMeter> measure_drift(const Model& want, const Model& got,
                                  std::span<const std::vector<TokenId>> texts,
-                                 FunctionRef<void(std::size_t positions)> progress) {
+                                 FunctionRef<void(std::size_t positions)> progress,
+                                 std::optional<KvCacheDtype> kv_cache_dtype) {
   DriftMeter meter;
   const auto vocab = static_cast<std::size_t>(want.config().vocab_size);
   for (const std::vector<TokenId>& ids : texts) {
-    BITCPM_ASSIGN(TextPass want_pass, TextPass::run(want, ids));
-    BITCPM_ASSIGN(TextPass got_pass, TextPass::run(got, ids));
+    BITCPM_ASSIGN(TextPass want_pass, TextPass::run(want, ids, std::nullopt));
+    BITCPM_ASSIGN(TextPass got_pass, TextPass::run(got, ids, kv_cache_dtype));
     const auto total = static_cast<std::int32_t>(ids.size());
     for (std::int32_t first = 0; first < total; first += Model::kMaxLogitsRows) {
       const std::int32_t count = std::min(Model::kMaxLogitsRows, total - first);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -13,10 +14,12 @@
 namespace bitcpm {
 
 // How far the logits of `got` are from those of `want`, over every position of the texts; both are
-// the same checkpoint. `progress` gets the positions done. Errors: kExhausted.
+// the same checkpoint. `kv_cache_dtype`: of `got`. `progress` gets the positions done. Errors:
+// kExhausted.
 Result<DriftMeter> measure_drift(const Model& want, const Model& got,
                                  std::span<const std::vector<TokenId>> texts,
-                                 FunctionRef<void(std::size_t positions)> progress);
+                                 FunctionRef<void(std::size_t positions)> progress,
+                                 std::optional<KvCacheDtype> kv_cache_dtype = std::nullopt);
 
 // The ids in pieces of up to `length`; a rest of one token, which predicts nothing, is left out.
 std::vector<std::vector<TokenId>> cut_text(std::span<const TokenId> ids, std::size_t length);

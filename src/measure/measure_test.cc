@@ -48,7 +48,7 @@ TEST(Work, CountsByShape) {
   EXPECT_EQ(wide.f32_macs, 2 * kHead);
   EXPECT_EQ(wide.bytes,
             static_cast<double>(exact.loaded.model->weight_bytes()) +
-                10.0 * static_cast<double>(kv_bytes_per_token(exact.loaded.model->config())));
+                10.0 * static_cast<double>(kv_bytes_per_token(exact.loaded.model->kv_shape())));
   const TestModel fast(Numerics::kFast);
   const Work all_int8 = ModelWork(fast.loaded, Numerics::kFast).of(1, 3, 2, 10);
   EXPECT_EQ(all_int8.f32_macs, 0);

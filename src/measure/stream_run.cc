@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "base/cpu_budget.h"
+#include "base/memory_budget.h"
 #include "model/loader.h"
 
 namespace bitcpm {
@@ -62,8 +62,9 @@ class Arrivals {
       all_done = std::max(all_done, times.back());
       if (times.back() < first_done->back()) first_done = &times;
     }
-    StreamTimes summary{.overall_seconds = seconds_between(start, all_done),
-                        .prompt_seconds = seconds_between(start, all_begun)};
+    StreamTimes summary;
+    summary.overall_seconds = seconds_between(start, all_done);
+    summary.prompt_seconds = seconds_between(start, all_begun);
     // Steps rather than tokens: the last step's tokens come one after the other.
     for (const Clock::time_point time : *first_done) summary.decode_steps += time > all_begun;
     if (summary.decode_steps > 0) {
@@ -105,7 +106,9 @@ Result<std::unique_ptr<Engine>> start_engine_for(const Model& model, const Strea
   config.enable_prefix_caching = false;        // each run must compute its prompts
   const std::int64_t block = model.backend().kv_block_tokens();
   const std::int64_t kv_tokens = load.streams * ((length + block - 1) / block * block);
-  config.kv_cache_bytes = static_cast<std::size_t>(kv_tokens) * kv_bytes_per_token(model.config());
+  config.kv_cache_dtype = load.kv_cache_dtype;
+  config.kv_cache_bytes =
+      static_cast<std::size_t>(kv_tokens) * kv_bytes_per_token(model.kv_shape(load.kv_cache_dtype));
   if (config.kv_cache_bytes > usable_memory_bytes()) {
     return Error{Errc::kExhausted, std::to_string(load.streams) + " streams of " +
                                        std::to_string(length) + " tokens need a KV cache of " +
@@ -117,8 +120,8 @@ Result<std::unique_ptr<Engine>> start_engine_for(const Model& model, const Strea
 
 Result<StreamTimes> run_streams(Engine& engine, std::int32_t vocab_size, const StreamLoad& load,
                                 TokenProgress progress) {
-  SamplingParams params;
-  params.temperature = 0;
+  const StepTotals before = engine.stats().steps;
+  SamplingParams params = load.sampling;
   params.ignore_eos = true;
   params.max_tokens = load.max_tokens;
   const auto arrivals = std::make_shared<Arrivals>(load);
@@ -131,6 +134,7 @@ Result<StreamTimes> run_streams(Engine& engine, std::int32_t vocab_size, const S
     const auto sink = [arrivals, i](EngineEvent&& event) {
       arrivals->add(i, event.token.has_value(), event.finish.has_value());
     };
+    params.seed = i;
     const auto submitted = engine.submit(std::move(prompts[i]), params, sink);
     if (!submitted.ok()) {
       arrivals->wait_for(i, progress);
@@ -138,7 +142,9 @@ Result<StreamTimes> run_streams(Engine& engine, std::int32_t vocab_size, const S
     }
   }
   arrivals->wait_for(prompts.size(), progress);
-  return arrivals->summary(start);
+  StreamTimes times = arrivals->summary(start);
+  times.steps = engine.stats().steps - before;
+  return times;
 }
 
 }  // namespace bitcpm

@@ -10,11 +10,20 @@
 
 namespace bitcpm {
 
-// Some requests at once, all alike: greedy, eos ignored, prompts of random ids.
+// Greedy, whatever a request's own default is.
+inline SamplingParams greedy_sampling() {
+  SamplingParams params;
+  params.temperature = 0;
+  return params;
+}
+
+// Some requests at once, all alike but for their seeds: eos ignored, prompts of random ids.
 struct StreamLoad {
   std::int32_t streams = 1;
   std::int32_t prompt_tokens = 16;
   std::int32_t max_tokens = 64;
+  std::optional<KvCacheDtype> kv_cache_dtype = std::nullopt;  // unset: the backend's default
+  SamplingParams sampling = greedy_sampling();  // but its max_tokens, seed and ignore_eos
 
   std::int64_t generated_tokens() const { return std::int64_t{streams} * max_tokens; }
 };
@@ -30,6 +39,7 @@ struct StreamTimes {
   // ended. 0 steps if there was none.
   double decode_seconds = 0;
   std::int64_t decode_steps = 0;
+  StepTotals steps = {};  // of the engine, over the whole run
 };
 
 // Called about ten times a second with the tokens generated so far.

@@ -4,7 +4,8 @@
 
 namespace bitcpm {
 
-ModelWork::ModelWork(const LoadedModel& loaded, Numerics numerics) {
+ModelWork::ModelWork(const LoadedModel& loaded, Numerics numerics,
+                     std::optional<KvCacheDtype> kv_cache_dtype) {
   const ModelConfig& config = loaded.model->config();
   double projections = 0;
   for (const TensorSlot& slot : tensor_slots(config)) {
@@ -17,7 +18,8 @@ ModelWork::ModelWork(const LoadedModel& loaded, Numerics numerics) {
   f32_macs_per_token_ = projections - ternary_macs_per_token_;
   is_fast_ = numerics == Numerics::kFast;
   pass_bytes_ = static_cast<double>(loaded.model->pass_bytes());
-  kv_bytes_per_token_ = static_cast<double>(kv_bytes_per_token(config));
+  kv_bytes_per_token_ =
+      static_cast<double>(kv_bytes_per_token(loaded.model->kv_shape(kv_cache_dtype)));
 }
 
 Work ModelWork::of(double passes, double tokens, double logits, double kv_tokens) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "backend/backend.h"
@@ -24,7 +25,9 @@ struct Work {
 // What the passes of one model cost.
 class ModelWork {
  public:
-  ModelWork(const LoadedModel& loaded, Numerics numerics);
+  // `kv_cache_dtype`: unset, the backend's default.
+  ModelWork(const LoadedModel& loaded, Numerics numerics,
+            std::optional<KvCacheDtype> kv_cache_dtype = std::nullopt);
 
   // `passes` forward passes over `tokens` tokens in all, that make logits of `logits` positions
   // and read `kv_tokens` positions of the KV cache.

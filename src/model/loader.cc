@@ -121,10 +121,4 @@ Result<LoadedModel> load_synthetic_model(const SyntheticShape& shape, std::uint6
   return loaded;
 }
 
-std::size_t kv_bytes_per_token(const ModelConfig& config) {
-  return 2 * sizeof(float) * static_cast<std::size_t>(config.num_hidden_layers) *
-         static_cast<std::size_t>(config.num_key_value_heads) *
-         static_cast<std::size_t>(config.head_dim);
-}
-
 }  // namespace bitcpm

@@ -95,7 +95,4 @@ Result<LoadedModel> load_synthetic_model(const SyntheticShape& shape, std::uint6
                                          std::int64_t group, Backend& backend,
                                          const LoadProgress& progress);
 
-// Bytes of KV cache per token of context, all layers, at f32, the only width yet.
-std::size_t kv_bytes_per_token(const ModelConfig& config);
-
 }  // namespace bitcpm

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "backend/backend.h"
@@ -35,7 +36,10 @@ struct LinearInputs {
 class Workspace {
  public:
   std::int32_t max_rows() const { return static_cast<std::int32_t>(rows_.h.rows); }
-  std::size_t bytes() const { return buffer_.size(); }
+  std::size_t bytes() const {
+    return buffer_.size() + inputs_.hidden->bytes() + inputs_.attention->bytes() +
+           inputs_.mlp->bytes();
+  }
 
  private:
   friend class Model;
@@ -68,8 +72,10 @@ class Model {
   Backend& backend() const { return *backend_; }
   std::size_t weight_bytes() const { return weights_.bytes(); }
   std::size_t pass_bytes() const { return weights_.pass_bytes(); }
-  KvShape kv_shape() const {
-    return {config_.num_hidden_layers, config_.num_key_value_heads, config_.head_dim};
+  // By default, elements of the backend's own choice.
+  KvShape kv_shape(std::optional<KvCacheDtype> dtype = std::nullopt) const {
+    return {config_.num_hidden_layers, config_.num_key_value_heads, config_.head_dim,
+            dtype.value_or(backend_->default_kv_cache_dtype())};
   }
 
   // Errors: kExhausted.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# tests/clients/install.sh: the clients and the Node.js that run.py needs, in build/clients and
+# tests/clients/install.sh: the clients, the Node.js and the nginx that run.py needs, in build/clients and
 # node_modules, at the versions of requirements.txt and package-lock.json. A moment when up to date.
 set -eu
 cd "$(dirname "$0")"
@@ -34,4 +34,11 @@ if ! cmp -s package-lock.json node_modules/.installed; then
     ci --no-audit --no-fund --ignore-scripts
   cp package-lock.json node_modules/.installed
 fi
+# nginx for the proxy suite: taken out of Debian's package, for installing it would start a server.
+if ! PATH=$PATH:/usr/sbin command -v nginx >/dev/null && [ ! -x "$site/nginx/usr/sbin/nginx" ] &&
+  command -v apt-get >/dev/null; then
+  echo "install: nginx into build/clients/nginx"
+  run_quietly nginx sh -c "cd '$site' && apt-get -qq download nginx && dpkg-deb -x nginx_*.deb nginx"
+fi
+
 ln -sfn "$node_dir/bin/node" "$site/node"

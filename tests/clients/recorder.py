@@ -1,8 +1,8 @@
 """A tap between clients and a server: bytes pass unchanged, and what was said can be read later.
 
 Clients talk to `Recorder.port`. The tap copies bytes and nothing else: it neither parses nor
-buffers while it forwards, and it passes every close on, so that streams, time-outs and cancellations behave
-as without it. The exchanges are parsed once the traffic is over.
+buffers while it forwards, and it passes every close on, so that streams, time-outs and
+cancellations behave as without it. The exchanges are parsed once the traffic is over.
 """
 
 import asyncio
@@ -52,6 +52,7 @@ class Recorder:
         self._upstream_port = upstream_port
         self._connections = []  # (bytes from the client, bytes from the server)
         self._recorded_bytes = 0
+        self._tasks = set()  # asyncio itself holds a connection's task weakly
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.port = None
@@ -68,6 +69,8 @@ class Recorder:
         self._thread.join()
 
     async def _connected(self, reader, writer):
+        self._tasks.add(asyncio.current_task())
+        asyncio.current_task().add_done_callback(self._tasks.discard)
         try:
             upstream = await asyncio.open_connection("127.0.0.1", self._upstream_port)
         except OSError:

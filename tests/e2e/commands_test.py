@@ -11,7 +11,7 @@ import unittest
 
 import harness
 
-COMMANDS = ("serve", "complete", "chat", "inspect", "pack", "synth", "bench", "version")
+COMMANDS = ("serve", "plan", "complete", "chat", "inspect", "pack", "synth", "bench", "version")
 
 
 class Commands(unittest.TestCase):
@@ -25,6 +25,40 @@ class Commands(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertIn(f"bitcpm {command}", done.stdout)
                 self.assertIn(command, harness.run("--help").stdout)
+
+    def test_plan(self):
+        """The plan adds up, and the KV cache's size follows dtype, length and share."""
+        def plan(*args, env=None):
+            done = harness.run("plan", *args, "--json", env=env)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            data = json.loads(done.stdout)
+            self.assertEqual(data["total_bytes"], sum(data[part] for part in (
+                "weights_bytes", "kv_cache_bytes", "scratch_bytes", "other_bytes")))
+            self.assertEqual(data["kv_cache_bytes"],
+                             data["kv_cache_tokens"] * data["kv_bytes_per_token"])
+            self.assertLess(data["total_bytes"], data["allowed_bytes"])
+            return data
+        limits = ("--max-model-len", 256, "--max-num-seqs", 3)
+        self.assertEqual(plan(*limits)["kv_cache_tokens"], 3 * 256)
+        self.assertEqual(plan(*limits)["kv_cache_dtype"], "bfloat16")
+        self.assertEqual(plan(*limits, "--numerics", "exact")["kv_cache_dtype"], "float32")
+        self.assertEqual(plan("--kv-cache-dtype", "int8")["kv_bytes_per_token"], 2176)
+        self.assertEqual(plan(*limits, "--kv-cache-memory", "1M")["kv_cache_bytes"] >> 20, 1)
+        share = plan(*limits, "--gpu-memory-utilization", 0.25)
+        self.assertAlmostEqual(share["total_bytes"] / share["allowed_bytes"], 0.25, places=2)
+        table = harness.run("plan", *limits)
+        self.assertIn("768 tokens of bfloat16", table.stdout)
+        self.assertIn("3.00 requests of 256 tokens", table.stdout)
+
+    def test_a_context_beyond_the_model_needs_the_opt_in(self):
+        """Longer than max_position_embeddings is refused unless vLLM's variable allows it."""
+        line = ("complete", "--prompt", "x", "--temperature", 0, "--max-tokens", 3,
+                "--max-model-len", 4096)
+        refused = harness.run(*line)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("VLLM_ALLOW_LONG_MAX_MODEL_LEN=1", refused.stderr)
+        allowed = harness.run(*line, env={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"})
+        self.assertEqual(allowed.returncode, 0, allowed.stderr)
 
     def test_version(self):
         """version names the program; its JSON parses and carries the same version."""
@@ -49,6 +83,7 @@ class Commands(unittest.TestCase):
             (("serve", "--model", ""), "--model: is empty"),
             (("chat", "--max-model-len", "1"), "max-model-len"),
             (("serve", "--max-num-batched-tokens", "4", "--max-num-seqs", "8"), "max-num-seqs 8"),
+            (("plan", "--max-num-batched-tokens", "4", "--max-num-seqs", "8"), "max-num-seqs 8"),
             (("synth",), ""),
             (("pack", "x"), "OUT"),
             (("bench",), "subcommand"),

@@ -60,8 +60,9 @@ class ReferenceDeployment(unittest.TestCase):
             self.assertIn(f'"id": "{directory}"', shell(READY, server.port))
             self.assert_answers(server.port, directory)
             log = server.log()
-            for flag in ("--trust-remote-code", "--gpu-memory-utilization", "--enforce-eager"):
+            for flag in ("--trust-remote-code", "--enforce-eager"):
                 self.assertEqual(log.count(flag), 1, log)
+            self.assertRegex(log, r"KV cache: [\d,]+ tokens of")
 
 
 if __name__ == "__main__":

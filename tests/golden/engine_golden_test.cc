@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cmath>
-#include <cstring>
 #include <thread>
 
 #include "golden_data.h"
@@ -24,7 +23,7 @@ SamplingParams greedy() {
 // An engine whose KV cache holds `kv_tokens` positions.
 std::unique_ptr<Engine> start_engine(const Model& model, EngineConfig config,
                                      std::size_t kv_tokens) {
-  config.kv_cache_bytes = kv_tokens * kv_bytes_per_token(model.config());
+  config.kv_cache_bytes = kv_tokens * kv_bytes_per_token(model.kv_shape());
   return Engine::start(model, config).value();
 }
 
@@ -38,29 +37,11 @@ std::vector<std::vector<TokenId>> ids_of(const std::vector<Prompt>& prompts) {
   return ids;
 }
 
-// Token ids and every float of every log-probability, bit for bit.
 void expect_same(const std::vector<Completion>& want, const std::vector<Completion>& got,
                  const std::string& what) {
-  const auto same_scores = [&](const std::vector<TokenLogprobs>& a,
-                               const std::vector<TokenLogprobs>& b) {
-    ASSERT_EQ(a.size(), b.size()) << what;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      EXPECT_EQ(std::memcmp(&a[i].chosen, &b[i].chosen, sizeof(a[i].chosen)), 0) << what;
-      EXPECT_EQ(a[i].rank, b[i].rank) << what;
-      ASSERT_EQ(a[i].top.size(), b[i].top.size()) << what;
-      EXPECT_EQ(std::memcmp(a[i].top.data(), b[i].top.data(),
-                            a[i].top.size() * sizeof(TokenLogprobs::Entry)),
-                0)
-          << what;
-    }
-  };
   ASSERT_EQ(want.size(), got.size());
   for (std::size_t i = 0; i < want.size(); ++i) {
-    EXPECT_EQ(want[i].tokens, got[i].tokens) << what << ", request " << i;
-    EXPECT_EQ(want[i].finish, got[i].finish) << what << ", request " << i;
-    EXPECT_EQ(got[i].finish_events, 1) << what << ", request " << i;
-    same_scores(want[i].logprobs, got[i].logprobs);
-    same_scores(want[i].prompt_logprobs, got[i].prompt_logprobs);
+    EXPECT_EQ(difference(want[i], got[i]), "") << what << ", request " << i;
   }
 }
 
@@ -122,8 +103,15 @@ TEST(EngineGolden, BitsDoNotDependOnLoad) {
     std::size_t kv_tokens;
     bool preempts;
   };
+  EngineConfig speculating = roomy();
+  speculating.speculation = {.num_speculative_tokens = 5,
+                             .prompt_lookup_min = 1,
+                             .prompt_lookup_max = 4,
+                             .disable_by_batch_size = 64,
+                             .gated = false};
   const Case kCases[] = {
       {"together", 2, roomy(), 8192, false},
+      {"with speculation", 2, speculating, 8192, false},
       {"steps of 8 tokens", 3, {512, 8, 8}, 8192, false},
       {"a crowded cache", 2, {448, 16, 64}, 480, true},
   };
@@ -133,6 +121,8 @@ TEST(EngineGolden, BitsDoNotDependOnLoad) {
     expect_same(alone, complete_all(*engine, ids, params), c.name);
     EXPECT_EQ(engine->stats().preemptions_total > 0, c.preempts) << c.name;
     expect_same(alone, complete_all(*engine, ids, params), c.name + std::string(", cached"));
+    const bool speculates = c.config.speculation.num_speculative_tokens > 0;
+    EXPECT_EQ(engine->stats().speculation.accepted_tokens > 0, speculates) << c.name;
     EXPECT_EQ(engine->stats().kv_blocks_used, 0) << c.name;
   }
 }
@@ -199,7 +189,7 @@ TEST(EngineGolden, LifeAndDeathOfRequests) {
 // Protects: limits that contradict each other are refused at start, by name.
 TEST(EngineGolden, RefusesBadLimits) {
   const GoldenModel golden("auto");
-  const std::size_t token = kv_bytes_per_token(golden.model().config());
+  const std::size_t token = kv_bytes_per_token(golden.model().kv_shape());
   struct Case {
     EngineConfig config;
     std::size_t kv_tokens;

@@ -66,6 +66,40 @@ TEST(Fast, IsCloseOnThePrompts) {
   EXPECT_GE(d.mean_cosine(), 0.9999);
 }
 
+// Protects: what each element type of the KV cache costs, by itself and in `fast` (docs/numerics.md
+// quotes the lines printed here). On WikiText-2 where it is, else on the prompts.
+TEST(KvCache, CostsWhatTheDocsSay) {
+  std::vector<std::vector<TokenId>> texts = wikitext2_ids();
+  const bool wikitext = !texts.empty();
+  if (!wikitext) {
+    for (const Prompt& prompt : load_prompts()) texts.push_back(prompt.ids);
+  }
+  const GoldenModel reference("auto");
+  GoldenModel exact("auto");
+  GoldenModel fast("auto", 2, Numerics::kFast);
+  struct Case {
+    GoldenModel& model;
+    KvCacheDtype dtype;
+    double most_kl;
+  };
+  const Case kCases[] = {
+      {exact, KvCacheDtype::kBfloat16, 1e-5}, {exact, KvCacheDtype::kInt8, 1e-4},
+      {fast, KvCacheDtype::kFloat32, 3e-4},   {fast, KvCacheDtype::kBfloat16, 3e-4},
+      {fast, KvCacheDtype::kInt8, 4e-4},
+  };
+  for (const Case& c : kCases) {
+    c.model.use_kv(c.dtype);
+    const DriftMeter d = measure(reference, c.model, texts);
+    std::printf("%s, %s KV, %s: KL %.3e, PPL %+.4f %%, cosine mean %.7f, same top-1 %.2f %%\n",
+                &c.model == &fast ? "fast" : "exact",
+                std::string(kv_cache_dtype_name(c.dtype)).c_str(),
+                wikitext ? "WikiText-2" : "prompts", d.mean_kl(), 100 * d.ppl_change(),
+                d.mean_cosine(), 100 * d.same_top());
+    EXPECT_LE(d.mean_kl(), c.most_kl);
+    EXPECT_GT(d.mean_kl(), 0);
+  }
+}
+
 // Protects: neither the chunks of a prefill nor the number of threads show in a single bit.
 TEST(Fast, ChunksAndThreadsDoNotShow) {
   std::vector<TokenId> ids;
@@ -73,13 +107,16 @@ TEST(Fast, ChunksAndThreadsDoNotShow) {
     ids.insert(ids.end(), prompt.ids.begin(), prompt.ids.end());
   }
   ids.resize(200);
-  const std::vector<float> want = GoldenModel("auto", 1, Numerics::kFast).logits(ids);
-  for (const int threads : {1, 2, 5}) {
-    const GoldenModel golden("auto", threads, Numerics::kFast);
-    for (const int chunk : {1, 2, 3, 5, 16, 31, 64, 200}) {
-      const std::vector<float> got = golden.logits(ids, chunk);
-      EXPECT_EQ(std::memcmp(want.data(), got.data(), 4 * want.size()), 0)
-          << threads << " threads, chunks of " << chunk;
+  for (const KvCacheDtype kv : {KvCacheDtype::kBfloat16, KvCacheDtype::kInt8}) {
+    const std::vector<float> want = GoldenModel("auto", 1, Numerics::kFast).use_kv(kv).logits(ids);
+    for (const int threads : {1, 2, 5}) {
+      GoldenModel golden("auto", threads, Numerics::kFast);
+      golden.use_kv(kv);
+      for (const int chunk : {1, 3, 16, 31, 64, 200}) {
+        const std::vector<float> got = golden.logits(ids, chunk);
+        EXPECT_EQ(std::memcmp(want.data(), got.data(), 4 * want.size()), 0)
+            << threads << " threads, chunks of " << chunk << ", " << kv_cache_dtype_name(kv);
+      }
     }
   }
 }

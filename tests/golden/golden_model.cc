@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstring>
 #include <mutex>
 #include <numeric>
 #include <utility>
@@ -35,7 +36,9 @@ void GoldenModel::run(std::span<const TokenId> ids, int chunk, const HiddenObser
   std::vector<std::int32_t> blocks(static_cast<std::size_t>(total / block_tokens + 1));
   std::iota(blocks.rbegin(), blocks.rend(), 0);  // descending: a block's id is not its index
   auto cache =
-      backend_->allocate_kv(model_->kv_shape(), static_cast<std::int32_t>(blocks.size())).value();
+      backend_
+          ->allocate_kv(model_->kv_shape(kv_cache_dtype_), static_cast<std::int32_t>(blocks.size()))
+          .value();
   Workspace workspace = model_->make_workspace(std::min(chunk, total), 2048).value();
   for (std::int32_t begin = 0; begin < total; begin += chunk) {
     const std::int32_t count = std::min(chunk, total - begin);
@@ -74,6 +77,50 @@ std::vector<std::vector<float>> GoldenModel::hidden_states(std::span<const Token
   return stages;
 }
 
+void Completion::add(EngineEvent&& event) {
+  if (event.token) tokens.push_back(*event.token);
+  if (event.logprobs) logprobs.push_back(std::move(*event.logprobs));
+  for (auto& scored : event.prompt_logprobs) prompt_logprobs.push_back(std::move(scored));
+  cached_tokens = event.cached_tokens;
+  if (!event.finish) return;
+  ++finish_events;
+  finish = *event.finish;
+  times = *event.times;
+}
+
+namespace {
+
+std::string difference_of_scores(const std::vector<TokenLogprobs>& want,
+                                 const std::vector<TokenLogprobs>& got) {
+  if (want.size() != got.size()) return "as many as positions";
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    const TokenLogprobs& a = want[i];
+    const TokenLogprobs& b = got[i];
+    const bool same =
+        std::memcmp(&a.chosen, &b.chosen, sizeof(a.chosen)) == 0 && a.rank == b.rank &&
+        a.top.size() == b.top.size() &&
+        std::memcmp(a.top.data(), b.top.data(), a.top.size() * sizeof(TokenLogprobs::Entry)) == 0;
+    if (!same) return "position " + std::to_string(i);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string difference(const Completion& want, const Completion& got) {
+  if (want.tokens != got.tokens) return "token ids";
+  if (want.finish != got.finish) return "finish reason";
+  if (got.finish_events != 1) return "terminal events";
+  if (const auto where = difference_of_scores(want.logprobs, got.logprobs); !where.empty()) {
+    return "log-probabilities: " + where;
+  }
+  if (const auto where = difference_of_scores(want.prompt_logprobs, got.prompt_logprobs);
+      !where.empty()) {
+    return "prompt log-probabilities: " + where;
+  }
+  return {};
+}
+
 std::vector<Completion> complete_all(Engine& engine,
                                      const std::vector<std::vector<TokenId>>& prompts,
                                      const std::vector<SamplingParams>& params) {
@@ -84,14 +131,8 @@ std::vector<Completion> complete_all(Engine& engine,
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     const auto sink = [&, i](EngineEvent&& event) {
       const std::lock_guard lock(mutex);
-      Completion& c = completions[i];
-      if (event.token) c.tokens.push_back(*event.token);
-      if (event.logprobs) c.logprobs.push_back(*event.logprobs);
-      for (auto& scored : event.prompt_logprobs) c.prompt_logprobs.push_back(std::move(scored));
-      if (!event.finish) return;
-      ++c.finish_events;
-      c.finish = *event.finish;
-      ++finished;
+      finished += event.finish ? 1 : 0;
+      completions[i].add(std::move(event));
       changed.notify_one();
     };
     const auto id = engine.submit(prompts[i], params[i], sink);

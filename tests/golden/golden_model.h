@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +24,12 @@ class GoldenModel {
 
   const Model& model() const { return *model_; }
 
+  // For what follows; unset: the numerics' own.
+  GoldenModel& use_kv(std::optional<KvCacheDtype> dtype) {
+    kv_cache_dtype_ = dtype;
+    return *this;
+  }
+
   // Logits of every position of `ids`, [ids, vocab], computed `chunk` tokens at a time; `top` as in
   // Model::logits.
   std::vector<float> logits(std::span<const TokenId> ids, int chunk = 4096, int top = 0) const;
@@ -38,6 +45,7 @@ class GoldenModel {
 
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
+  std::optional<KvCacheDtype> kv_cache_dtype_;
 };
 
 // What a request came to, collected from its events.
@@ -47,7 +55,15 @@ struct Completion {
   std::vector<TokenLogprobs> prompt_logprobs;
   int finish_events = 0;
   FinishReason finish = FinishReason::kCancelled;
+  RequestTimes times;
+  std::int32_t cached_tokens = 0;
+
+  void add(EngineEvent&& event);
 };
+
+// What differs between two completions, to the bit: token ids, reasons, every float of every
+// log-probability; empty if nothing does. Times and cached tokens may.
+std::string difference(const Completion& want, const Completion& got);
 
 // Submits everything at once and waits for all terminal events.
 std::vector<Completion> complete_all(Engine& engine,

@@ -96,7 +96,8 @@ class Attend {
         .context = static_cast<std::size_t>(position) + 1,
         .scale = a_.scale,
     };
-    table_.attention(args, index * kAttentionSplit, part);
+    table_.attention[static_cast<std::size_t>(a_.cache.type())](args, index * kAttentionSplit,
+                                                                part);
   }
 
   void merge(const Tile& tile, const AttentionPart* parts) const {

@@ -9,6 +9,7 @@
 #include "backend/cpu/cpu_limits.h"
 #include "backend/cpu/cpu_linear.h"
 #include "backend/cpu/cpu_linear_input.h"
+#include "backend/cpu/cpu_logits_scan.h"
 #include "backend/cpu/cpu_weight_images.h"
 #include "backend/cpu/field_weight.h"
 #include "backend/cpu/head_screen.h"
@@ -47,7 +48,11 @@ class CpuBackend final : public Backend {
            (pool_.threads() == 1 ? " thread" : " threads");
   }
   std::int32_t kv_block_tokens() const override { return kKvBlockTokens; }
+  KvCacheDtype default_kv_cache_dtype() const override {
+    return fast_ ? KvCacheDtype::kBfloat16 : KvCacheDtype::kFloat32;
+  }
   ThreadPool& pool() override { return pool_; }
+  const LogitsScan& logits_scan() const override { return logits_scan_; }
   Result<DeviceLimits> measure_limits() override {
     return measure_cpu_limits(table_, pool_.threads());
   }
@@ -170,7 +175,7 @@ class CpuBackend final : public Backend {
       const auto position =
           static_cast<std::size_t>(sequence.first_position + t - sequence.first_row);
       const std::int32_t block = sequence.block_ids[position / kKvBlockTokens];
-      write_kv(k.row(t), v.row(t), block, position % kKvBlockTokens, layer, kv);
+      kv.write(layer, block, position % kKvBlockTokens, k.row(t), v.row(t));
     });
   }
 
@@ -200,20 +205,8 @@ class CpuBackend final : public Backend {
     });
   }
 
-  static void write_kv(const float* k, const float* v, std::int32_t block, std::size_t slot,
-                       std::int32_t layer, CpuKvCache& kv) {
-    const auto head_dim = static_cast<std::size_t>(kv.shape().head_dim);
-    const std::size_t base = static_cast<std::size_t>(block) * kv.block_stride();
-    for (std::int32_t head = 0; head < kv.shape().num_key_value_heads; ++head) {
-      float* keys = kv.keys(layer, head) + base + slot;
-      for (std::size_t d = 0; d < head_dim; ++d) keys[d * kKvBlockTokens] = k[d];
-      std::copy_n(v, head_dim, kv.values(layer, head) + base + slot * head_dim);
-      k += head_dim;
-      v += head_dim;
-    }
-  }
-
   kernels::KernelTable table_;
+  CpuLogitsScan logits_scan_{table_};
   ThreadPool pool_;
   Arena arena_;  // of all weights
   HeadScreen screen_;

@@ -16,7 +16,8 @@ struct CpuOptions {
   Numerics numerics = Numerics::kFast;
 };
 
-// The CPU of this machine; f32 KV cache.
+// The CPU of this machine. Its KV cache is f32 for exact numerics and bf16 for fast ones, unless
+// another is asked for.
 // Errors: kInvalid (unknown level), kUnsupported (a level this CPU lacks).
 Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options);
 

@@ -1,11 +1,86 @@
 #include "backend/cpu/cpu_kv_cache.h"
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
 #include <string>
 #include <utility>
 
-#include "kernels/table.h"
-
 namespace bitcpm {
+namespace {
+
+using kernels::kKvBlockTokens;
+using kernels::kKvGroupDims;
+
+static_assert(static_cast<int>(KvCacheDtype::kFloat32) ==
+              static_cast<int>(kernels::KvType::kFloat32));
+static_assert(static_cast<int>(KvCacheDtype::kBfloat16) ==
+              static_cast<int>(kernels::KvType::kBfloat16));
+static_assert(static_cast<int>(KvCacheDtype::kInt8) == static_cast<int>(kernels::KvType::kInt8));
+
+// To nearest, ties to even; a NaN stays one.
+std::uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (std::isnan(value)) return static_cast<std::uint16_t>(bits >> 16 | 0x40);
+  return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// Away from zero, so that no code of a scaled value exceeds its range.
+std::uint16_t to_bf16_up(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return static_cast<std::uint16_t>((bits + 0xffff) >> 16);
+}
+
+// The elements of one head at one position, `stride` apart.
+template <class Element>
+struct Slot {
+  Element* elements;
+  std::size_t stride;
+  std::uint16_t* scales;  // of int8, kKvBlockTokens apart
+};
+
+void put(const float* x, std::size_t head_dim, const Slot<float>& slot) {
+  for (std::size_t d = 0; d < head_dim; ++d) slot.elements[d * slot.stride] = x[d];
+}
+
+void put(const float* x, std::size_t head_dim, const Slot<std::uint16_t>& slot) {
+  for (std::size_t d = 0; d < head_dim; ++d) slot.elements[d * slot.stride] = to_bf16(x[d]);
+}
+
+// scale = largest / 127 as bf16, rounded up; code = x / scale to nearest, ties to even.
+void put(const float* x, std::size_t head_dim, const Slot<std::int8_t>& slot) {
+  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  for (std::size_t begin = 0; begin < head_dim; begin += kKvGroupDims) {
+    const std::size_t end = std::min(begin + kKvGroupDims, head_dim);
+    float largest = 0;
+    for (std::size_t d = begin; d < end; ++d) largest = std::max(largest, std::fabs(x[d]));
+    const std::uint16_t scale = to_bf16_up(largest / 127);
+    const float value = std::bit_cast<float>(static_cast<std::uint32_t>(scale) << 16);
+    const float inverse = value > 0 ? 1 / value : 0;
+    slot.scales[begin / kKvGroupDims * kKvBlockTokens] = scale;
+    for (std::size_t d = begin; d < end; ++d) {
+      const auto rounded = std::bit_cast<std::uint32_t>(x[d] * inverse + kMagic);
+      slot.elements[d * slot.stride] = static_cast<std::int8_t>(rounded & 0xff);
+    }
+  }
+}
+
+template <class Element>
+void write_head(const float* x, std::size_t head_dim, std::byte* block, std::size_t at,
+                std::size_t slot, std::size_t stride) {
+  auto* elements = reinterpret_cast<Element*>(block);
+  auto* scales = reinterpret_cast<std::uint16_t*>(elements + head_dim * kKvBlockTokens);
+  put(x, head_dim, Slot<Element>{elements + at, stride, scales + slot});
+}
+
+template <class Element>
+void write_head(const float* k, const float* v, std::size_t head_dim, std::byte* keys,
+                std::byte* values, std::size_t slot) {
+  write_head<Element>(k, head_dim, keys, slot, slot, kKvBlockTokens);
+  write_head<Element>(v, head_dim, values, slot * head_dim, slot, 1);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<KvCache>> CpuKvCache::allocate(const KvShape& shape,
                                                       std::int32_t num_blocks) {
@@ -13,8 +88,7 @@ Result<std::unique_ptr<KvCache>> CpuKvCache::allocate(const KvShape& shape,
   std::unique_ptr<CpuKvCache> cache(new CpuKvCache);
   cache->shape_ = shape;
   cache->num_blocks_ = num_blocks;
-  const std::size_t bytes = sizeof(float) * cache->block_stride() *
-                            static_cast<std::size_t>(num_blocks) *
+  const std::size_t bytes = cache->block_stride() * static_cast<std::size_t>(num_blocks) *
                             static_cast<std::size_t>(shape.num_layers);
   cache->buffer_ = Buffer::allocate(bytes);
   if (cache->buffer_.size() != bytes) {
@@ -24,15 +98,38 @@ Result<std::unique_ptr<KvCache>> CpuKvCache::allocate(const KvShape& shape,
   return std::unique_ptr<KvCache>(std::move(cache));
 }
 
+void CpuKvCache::write(std::int32_t layer, std::int32_t block, std::size_t slot, const float* k,
+                       const float* v) {
+  const auto head_dim = static_cast<std::size_t>(shape_.head_dim);
+  const std::size_t base = static_cast<std::size_t>(block) * block_stride();
+  for (std::int32_t head = 0; head < shape_.num_key_value_heads; ++head) {
+    std::byte* keys = layer_data(layer) + base + head_offset(head);
+    std::byte* values = keys + half_block();
+    switch (shape_.dtype) {
+      case KvCacheDtype::kFloat32:
+        write_head<float>(k, v, head_dim, keys, values, slot);
+        break;
+      case KvCacheDtype::kBfloat16:
+        write_head<std::uint16_t>(k, v, head_dim, keys, values, slot);
+        break;
+      case KvCacheDtype::kInt8:
+        write_head<std::int8_t>(k, v, head_dim, keys, values, slot);
+        break;
+    }
+    k += head_dim;
+    v += head_dim;
+  }
+}
+
 std::size_t CpuKvCache::head_offset(std::int32_t kv_head) const {
-  return static_cast<std::size_t>(kv_head) * static_cast<std::size_t>(shape_.head_dim) *
-         kernels::kKvBlockTokens;
+  return static_cast<std::size_t>(kv_head) * kv_head_bytes(shape_.dtype, shape_.head_dim) *
+         kKvBlockTokens;
 }
 
 std::size_t CpuKvCache::half_block() const { return head_offset(shape_.num_key_value_heads); }
 
-float* CpuKvCache::layer_data(std::int32_t layer) {
-  return buffer_.as<float>() +
+std::byte* CpuKvCache::layer_data(std::int32_t layer) {
+  return buffer_.as<std::byte>() +
          static_cast<std::size_t>(layer) * static_cast<std::size_t>(num_blocks_) * block_stride();
 }
 

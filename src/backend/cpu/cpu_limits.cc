@@ -8,6 +8,7 @@
 
 #include "base/cpu_budget.h"
 #include "base/function_ref.h"
+#include "base/memory_budget.h"
 
 namespace bitcpm {
 namespace {

@@ -22,6 +22,10 @@ class CpuLinearInput final : public LinearInput {
   static Result<std::unique_ptr<LinearInput>> allocate(std::int64_t max_rows, std::int64_t cols,
                                                        Forms forms);
 
+  std::size_t bytes() const override {
+    return values_.size() + codes_.size() + scales_.size() + sums_.size() + lines_.size();
+  }
+
   // Row t, elements from `begin` on, in all forms; whole groups of 32. Disjoint ranges from any
   // thread. `values` may be part of row(t).
   void put(const kernels::KernelTable& table, std::int64_t t, std::int64_t begin,

@@ -9,11 +9,18 @@ namespace {
 using bitcpm::kernels::kInt8PeakMacs;
 
 // Fewer tokens than this leave most of a tile empty.
-constexpr size_t kLeastTokens = 6;
+constexpr size_t kLeastTokens = 8;
 
 void any_ternary(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {
   if (io.tokens < kLeastTokens) return few_ternary(w, first, last, io);
-  for_form(io.x.form, [&]<ActForm Act>() { tile_linear<Act>(w, first, last, io); });
+  switch (io.x.form) {
+    case ActForm::kInt8:
+      return tile_linear<ActForm::kInt8>(w, first, last, io);
+    case ActForm::kInt8Outlier:
+      return tile_linear<ActForm::kInt8Outlier>(w, first, last, io);
+    case ActForm::kInt16:
+      return tile_linear<ActForm::kInt16>(w, first, last, io);
+  }
 }
 
 void any_int8(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io) {

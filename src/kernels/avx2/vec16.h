@@ -38,6 +38,19 @@ inline F16x keep_first(F16x v, size_t count, float rest) {
           _mm256_blendv_ps(r, v.hi, _mm256_castsi256_ps(hi))};
 }
 
+inline F16x keep_at_least(F16x v, F16x a, F16x b) {
+  return {_mm256_and_ps(v.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_GE_OQ)),
+          _mm256_and_ps(v.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_GE_OQ))};
+}
+inline F16x add_at_least(F16x sum, F16x v, F16x a, F16x b) {
+  return add(sum, keep_at_least(v, a, b));
+}
+inline uint32_t lanes_at_least(F16x a, F16x b) {
+  const int lo = _mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GE_OQ));
+  const int hi = _mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_GE_OQ));
+  return static_cast<uint32_t>(lo | hi << 8);
+}
+
 inline U16x load_words(const uint32_t* p) {
   const auto* words = reinterpret_cast<const __m256i*>(p);
   return {_mm256_loadu_si256(words), _mm256_loadu_si256(words + 1)};
@@ -57,6 +70,12 @@ inline F16x load_bf16(const uint16_t* p) {
   const __m256i hi = _mm256_cvtepu16_epi32(_mm_loadu_si128(halves + 1));
   return {_mm256_castsi256_ps(_mm256_slli_epi32(lo, 16)),
           _mm256_castsi256_ps(_mm256_slli_epi32(hi, 16))};
+}
+
+inline F16x load_int8(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
 }
 
 inline __m256 pow2_half(__m256 v) {

@@ -19,17 +19,4 @@ inline void few_int8(const Int8Fields& w, size_t first, size_t last, const Quant
   field_linear<Int8Form, Tiles::kFieldsAtOnce, Tiles::kTokens, Tiles::kLone>(w, first, last, io);
 }
 
-// Calls product<ActForm>() for the form of the activations.
-template <class Product>
-inline void for_form(ActForm form, const Product& product) {
-  switch (form) {
-    case ActForm::kInt8:
-      return product.template operator()<ActForm::kInt8>();
-    case ActForm::kInt8Outlier:
-      return product.template operator()<ActForm::kInt8Outlier>();
-    case ActForm::kInt16:
-      return product.template operator()<ActForm::kInt16>();
-  }
-}
-
 }  // namespace

@@ -29,6 +29,14 @@ inline F16x keep_first(F16x v, size_t count, float rest) {
   return {_mm512_mask_blend_ps(mask, _mm512_set1_ps(rest), v.v)};
 }
 
+inline F16x keep_at_least(F16x v, F16x a, F16x b) {
+  return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ), v.v)};
+}
+inline F16x add_at_least(F16x sum, F16x v, F16x a, F16x b) {
+  return {_mm512_mask_add_ps(sum.v, _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ), sum.v, v.v)};
+}
+inline uint32_t lanes_at_least(F16x a, F16x b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
+
 inline U16x load_words(const uint32_t* p) { return {_mm512_loadu_si512(p)}; }
 inline F16x bf16_low(U16x words) { return {_mm512_castsi512_ps(_mm512_slli_epi32(words.v, 16))}; }
 inline F16x bf16_high(U16x words) {
@@ -39,6 +47,11 @@ inline F16x load_bf16(const uint16_t* p) {
   const __m512i wide =
       _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+}
+
+inline F16x load_int8(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))};
 }
 
 inline F16x pow2_of_magic(F16x v) {

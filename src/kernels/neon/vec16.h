@@ -65,6 +65,24 @@ inline F16x keep_first(F16x v, size_t count, float rest) {
   });
 }
 
+inline F16x keep_at_least(F16x v, F16x a, F16x b) {
+  return quarters<F16x>([&](int i) {
+    return vreinterpretq_f32_u32(
+        vandq_u32(vreinterpretq_u32_f32(v.q[i]), vcgeq_f32(a.q[i], b.q[i])));
+  });
+}
+inline F16x add_at_least(F16x sum, F16x v, F16x a, F16x b) {
+  return add(sum, keep_at_least(v, a, b));
+}
+inline uint32_t lanes_at_least(F16x a, F16x b) {
+  const uint32x4_t bits = {1, 2, 4, 8};
+  uint32_t lanes = 0;
+  for (int i = 0; i < 4; ++i) {
+    lanes |= vaddvq_u32(vandq_u32(vcgeq_f32(a.q[i], b.q[i]), bits)) << (4 * i);
+  }
+  return lanes;
+}
+
 inline U16x load_words(const uint32_t* p) {
   return quarters<U16x>([&](int i) { return vld1q_u32(p + 4 * i); });
 }
@@ -78,6 +96,15 @@ inline F16x bf16_high(U16x words) {
 inline F16x load_bf16(const uint16_t* p) {
   return quarters<F16x>(
       [&](int i) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)); });
+}
+
+inline F16x load_int8(const int8_t* p) {
+  const int8x16_t bytes = vld1q_s8(p);
+  const int16x8_t lo = vmovl_s8(vget_low_s8(bytes));
+  const int16x8_t hi = vmovl_s8(vget_high_s8(bytes));
+  return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(lo))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(lo))),
+           vcvtq_f32_s32(vmovl_s16(vget_low_s16(hi))),
+           vcvtq_f32_s32(vmovl_s16(vget_high_s16(hi)))}};
 }
 
 inline F16x pow2_of_magic(F16x v) {

@@ -65,6 +65,20 @@ inline F16x keep_first(F16x v, size_t count, float rest) {
   return map([&](int i) { return static_cast<size_t>(i) < count ? v.lane[i] : rest; });
 }
 
+// v where a >= b, else 0; sum + v there, else sum (which is not -0); the lanes where a >= b as
+// bits. A NaN is not.
+inline F16x keep_at_least(F16x v, F16x a, F16x b) {
+  return map([&](int i) { return a.lane[i] >= b.lane[i] ? v.lane[i] : 0.0f; });
+}
+inline F16x add_at_least(F16x sum, F16x v, F16x a, F16x b) {
+  return add(sum, keep_at_least(v, a, b));
+}
+inline uint32_t lanes_at_least(F16x a, F16x b) {
+  uint32_t lanes = 0;
+  for (int i = 0; i < 16; ++i) lanes |= (a.lane[i] >= b.lane[i] ? 1u : 0u) << i;
+  return lanes;
+}
+
 inline U16x load_words(const uint32_t* p) {
   U16x out;
   __builtin_memcpy(&out.lane, p, sizeof(out.lane));
@@ -74,6 +88,10 @@ inline F16x bf16_low(U16x words) { return {(Lanes)(words.lane << 16)}; }
 inline F16x bf16_high(U16x words) { return {(Lanes)(words.lane & 0xffff0000u)}; }
 inline F16x load_bf16(const uint16_t* p) {
   return map([&](int i) { return bits_to_float(static_cast<uint32_t>(p[i]) << 16); });
+}
+
+inline F16x load_int8(const int8_t* p) {
+  return map([&](int i) { return static_cast<float>(p[i]); });
 }
 
 // The float whose exponent field is the integer in the low 9 bits of v, plus 127: 2^n for the

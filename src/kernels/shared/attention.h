@@ -10,7 +10,7 @@ using bitcpm::kernels::AttentionPart;
 using bitcpm::kernels::kAttentionSplit;
 
 // One chunk, which begins at position `begin`, for R rows from `row` on.
-template <size_t R, size_t V, size_t D>
+template <class Element, size_t R, size_t V, size_t D>
 inline void attend_chunk(const AttentionArgs& a, const AttentionPart& part, size_t row,
                          size_t begin) {
   AttentionRows<R> rows;
@@ -33,18 +33,15 @@ inline void attend_chunk(const AttentionArgs& a, const AttentionPart& part, size
   const size_t first_block = begin / kKvBlockTokens;
   const size_t blocks = (most + kKvBlockTokens - 1) / kKvBlockTokens;
   for (size_t b = 0; b < blocks; ++b) {
-    score_block(a, rows, block_at(a, a.k_blocks, first_block + b), b * kKvBlockTokens, score);
+    score_block(a, rows, block_at<Element>(a, a.k_blocks, first_block + b), b * kKvBlockTokens,
+                score);
   }
   weigh_chunk(rows, blocks * kKvBlockTokens, score, keep);
-  size_t r = 0;
-  if constexpr (V <= R) {
-    for (; r + V <= R; r += V) add_head<V, D>(a, rows, r, first_block, score, keep);
-  }
-  for (; r < R; ++r) add_head<1, D>(a, rows, r, first_block, score, keep);
+  add_chunk<Element, V, D>(a, rows, first_block, score, keep);
 }
 
 // Q rows of queries share a load of keys, V rows by D vectors one of values.
-template <size_t Q, size_t V, size_t D>
+template <class Element, size_t Q, size_t V, size_t D>
 void attention(const AttentionArgs& a, size_t begin, const AttentionPart& part) {
   const size_t rows = a.tokens * a.heads;
   for (size_t r = 0; r < rows; ++r) {
@@ -56,12 +53,12 @@ void attention(const AttentionArgs& a, size_t begin, const AttentionPart& part) 
   const size_t end = context < begin + kAttentionSplit ? context : begin + kAttentionSplit;
   for (size_t chunk = begin; chunk < end; chunk += kChunk) {
     size_t row = 0;
-    for (; row + Q <= rows; row += Q) attend_chunk<Q, V, D>(a, part, row, chunk);
+    for (; row + Q <= rows; row += Q) attend_chunk<Element, Q, V, D>(a, part, row, chunk);
     if (row + Q / 2 <= rows) {
-      attend_chunk<Q / 2, V, D>(a, part, row, chunk);
+      attend_chunk<Element, Q / 2, V, D>(a, part, row, chunk);
       row += Q / 2;
     }
-    for (; row < rows; ++row) attend_chunk<1, 1, D>(a, part, row, chunk);
+    for (; row < rows; ++row) attend_chunk<Element, 1, 1, D>(a, part, row, chunk);
   }
 }
 
@@ -88,6 +85,14 @@ inline void merge_attention(const AttentionPart* parts, size_t count, size_t row
   }
   const F16x inverse = set1(1.0f / sum);
   for (size_t d = 0; d < head_dim; d += 16) store(out + d, mul(load(o + d), inverse));
+}
+
+template <size_t Q, size_t V, size_t D>
+void install_attention(bitcpm::kernels::KernelTable& table) {
+  using bitcpm::kernels::KvType;
+  table.attention[static_cast<size_t>(KvType::kFloat32)] = attention<float, Q, V, D>;
+  table.attention[static_cast<size_t>(KvType::kBfloat16)] = attention<uint16_t, Q, V, D>;
+  table.attention[static_cast<size_t>(KvType::kInt8)] = attention<int8_t, Q, V, D>;
 }
 
 }  // namespace

@@ -6,17 +6,13 @@
 // Scores of one chunk and their weights.
 namespace {
 
-// score[r][at + 0..31] = scale * q_r K of one block; minus infinity where there is no position.
-template <size_t R>
-inline void score_block(const AttentionArgs& a, const AttentionRows<R>& rows, const float* k,
-                        size_t at, float (*score)[kChunk]) {
-  F16x s0[R];
-  F16x s1[R];
-#pragma GCC unroll 8
-  for (size_t r = 0; r < R; ++r) s0[r] = s1[r] = set1(0);
-  for (size_t d = 0; d < a.head_dim; ++d) {
-    const F16x k0 = load(k + d * kKvBlockTokens);
-    const F16x k1 = load(k + d * kKvBlockTokens + 16);
+// s0[r], s1[r] += q_r K over dimensions [begin, end) of one block: 32 positions.
+template <size_t R, class Element>
+inline void multiply_keys(const AttentionRows<R>& rows, const Element* k, size_t begin, size_t end,
+                          F16x (&s0)[R], F16x (&s1)[R]) {
+  for (size_t d = begin; d < end; ++d) {
+    const F16x k0 = load_kv(k + d * kKvBlockTokens);
+    const F16x k1 = load_kv(k + d * kKvBlockTokens + 16);
 #pragma GCC unroll 8
     for (size_t r = 0; r < R; ++r) {
       const F16x q = set1(rows.q[r][d]);
@@ -24,16 +20,54 @@ inline void score_block(const AttentionArgs& a, const AttentionRows<R>& rows, co
       s1[r] = fma(q, k1, s1[r]);
     }
   }
+}
+
+// score[r][at + 0..31] = q_r K of one block; slots without a position included.
+template <size_t R, class Element>
+inline void multiply_block(const AttentionArgs& a, const AttentionRows<R>& rows, const Element* k,
+                           size_t at, float (*score)[kChunk]) {
+  constexpr bool kGroups = kScaled<Element>;
+  const size_t stride = kGroups ? kKvGroupDims : a.head_dim;
+  for (size_t begin = 0; begin < a.head_dim; begin += stride) {
+    F16x s0[R];
+    F16x s1[R];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < R; ++r) s0[r] = s1[r] = set1(0);
+    const size_t end = begin + stride < a.head_dim ? begin + stride : a.head_dim;
+    multiply_keys(rows, k, begin, end, s0, s1);
+    if constexpr (kGroups) {
+      const uint16_t* scales = scales_of(a, k, begin / kKvGroupDims);
+      const F16x scale0 = load_bf16(scales);
+      const F16x scale1 = load_bf16(scales + 16);
+#pragma GCC unroll 8
+      for (size_t r = 0; r < R; ++r) {
+        s0[r] = fma(s0[r], scale0, begin == 0 ? set1(0) : load(score[r] + at));
+        s1[r] = fma(s1[r], scale1, begin == 0 ? set1(0) : load(score[r] + at + 16));
+      }
+    }
+#pragma GCC unroll 8
+    for (size_t r = 0; r < R; ++r) {
+      store(score[r] + at, s0[r]);
+      store(score[r] + at + 16, s1[r]);
+    }
+  }
+}
+
+// score[r][at + 0..31] = scale * q_r K of one block; minus infinity where there is no position.
+template <size_t R, class Element>
+inline void score_block(const AttentionArgs& a, const AttentionRows<R>& rows, const Element* k,
+                        size_t at, float (*score)[kChunk]) {
+  multiply_block(a, rows, k, at, score);
   const F16x scale = set1(a.scale);
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
     // Slots past the context hold whatever their last owner left: they must not even be multiplied
     // with a weight.
     const size_t valid = rows.valid[r];
-    store(score[r] + at,
-          keep_first(mul(s0[r], scale), valid > at ? valid - at : 0, kMinusInfinity));
-    store(score[r] + at + 16,
-          keep_first(mul(s1[r], scale), valid > at + 16 ? valid - at - 16 : 0, kMinusInfinity));
+    float* s = score[r] + at;
+    store(s, keep_first(mul(load(s), scale), valid > at ? valid - at : 0, kMinusInfinity));
+    store(s + 16, keep_first(mul(load(s + 16), scale), valid > at + 16 ? valid - at - 16 : 0,
+                             kMinusInfinity));
   }
 }
 

@@ -14,7 +14,7 @@ struct ValueTile {
 };
 
 // out[r] = out[r] * keep[r] + weights V for R rows by D vectors; without the factor if not First.
-template <size_t R, size_t D, bool First, size_t Rows>
+template <class Element, size_t R, size_t D, bool First, size_t Rows>
 inline void add_values(const AttentionArgs& a, const AttentionRows<Rows>& rows, const ValueTile& t,
                        const float (*weight)[kChunk], const float* keep) {
   F16x acc[R][D];
@@ -27,12 +27,13 @@ inline void add_values(const AttentionArgs& a, const AttentionRows<Rows>& rows, 
     }
   }
   for (size_t j = t.begin; j < t.end;) {
-    const float* v = block_at(a, a.v_blocks, t.first_block + j / kKvBlockTokens) + t.dim;
+    const Element* v = block_at<Element>(a, a.v_blocks, t.first_block + j / kKvBlockTokens) + t.dim;
     const size_t stop = (j / kKvBlockTokens + 1) * kKvBlockTokens;
     for (const size_t end = stop < t.end ? stop : t.end; j < end; ++j) {
       F16x value[D];
 #pragma GCC unroll 8
-      for (size_t d = 0; d < D; ++d) value[d] = load(v + j % kKvBlockTokens * a.head_dim + 16 * d);
+      for (size_t d = 0; d < D; ++d)
+        value[d] = load_kv(v + j % kKvBlockTokens * a.head_dim + 16 * d);
 #pragma GCC unroll 8
       for (size_t r = 0; r < R; ++r) {
         const F16x p = set1(weight[t.row + r][j]);
@@ -48,28 +49,71 @@ inline void add_values(const AttentionArgs& a, const AttentionRows<Rows>& rows, 
   }
 }
 
-// The same for the whole head of R rows, which share the positions below the least of their valid
-// counts; what single rows have beyond that follows row by row.
-template <size_t R, size_t D, size_t Rows>
-inline void add_head(const AttentionArgs& a, const AttentionRows<Rows>& rows, size_t row,
-                     size_t first_block, const float (*weight)[kChunk], const float* keep) {
+// The same for dimensions [begin, end) of R rows, which share the positions below the least of
+// their valid counts; what single rows have beyond that follows row by row.
+template <class Element, size_t R, size_t D, size_t Rows>
+inline void add_dims(const AttentionArgs& a, const AttentionRows<Rows>& rows, size_t row,
+                     size_t begin, size_t end, size_t first_block, const float (*weight)[kChunk],
+                     const float* keep) {
   size_t common = rows.valid[row];
   for (size_t r = 1; r < R; ++r) {
     common = rows.valid[row + r] < common ? rows.valid[row + r] : common;
   }
-  size_t dim = 0;
-  for (; dim + 16 * D <= a.head_dim; dim += 16 * D) {
-    add_values<R, D, true>(a, rows, {row, dim, first_block, 0, common}, weight, keep);
+  size_t dim = begin;
+  for (; dim + 16 * D <= end; dim += 16 * D) {
+    add_values<Element, R, D, true>(a, rows, {row, dim, first_block, 0, common}, weight, keep);
   }
-  for (; dim < a.head_dim; dim += 16) {
-    add_values<R, 1, true>(a, rows, {row, dim, first_block, 0, common}, weight, keep);
+  for (; dim < end; dim += 16) {
+    add_values<Element, R, 1, true>(a, rows, {row, dim, first_block, 0, common}, weight, keep);
   }
   for (size_t r = 0; r < R; ++r) {
     if (rows.valid[row + r] == common) continue;
-    for (dim = 0; dim < a.head_dim; dim += 16) {
+    for (dim = begin; dim < end; dim += 16) {
       const ValueTile rest{row + r, dim, first_block, common, rows.valid[row + r]};
-      add_values<1, 1, false>(a, rows, rest, weight, keep);
+      add_values<Element, 1, 1, false>(a, rows, rest, weight, keep);
     }
+  }
+}
+
+// All rows of a chunk, V at a time.
+template <class Element, size_t V, size_t D, size_t R>
+inline void add_rows(const AttentionArgs& a, const AttentionRows<R>& rows, size_t begin, size_t end,
+                     size_t first_block, const float (*weight)[kChunk], const float* keep) {
+  size_t r = 0;
+  if constexpr (V <= R) {
+    for (; r + V <= R; r += V) {
+      add_dims<Element, V, D>(a, rows, r, begin, end, first_block, weight, keep);
+    }
+  }
+  for (; r < R; ++r) add_dims<Element, 1, D>(a, rows, r, begin, end, first_block, weight, keep);
+}
+
+// scaled[r][j] = weight[r][j] * the scale of position j in this group of dimensions.
+template <size_t R>
+inline void scale_weights(const AttentionArgs& a, const AttentionRows<R>& rows, size_t first_block,
+                          size_t group, const float (*weight)[kChunk], float (*scaled)[kChunk]) {
+  size_t most = 0;
+  for (size_t r = 0; r < R; ++r) most = rows.valid[r] > most ? rows.valid[r] : most;
+  for (size_t j = 0; j < most; j += 16) {
+    const int8_t* v = block_at<int8_t>(a, a.v_blocks, first_block + j / kKvBlockTokens);
+    const F16x scale = load_bf16(scales_of(a, v, group) + j % kKvBlockTokens);
+    for (size_t r = 0; r < R; ++r) store(scaled[r] + j, mul(load(weight[r] + j), scale));
+  }
+}
+
+template <class Element, size_t V, size_t D, size_t R>
+inline void add_chunk(const AttentionArgs& a, const AttentionRows<R>& rows, size_t first_block,
+                      const float (*weight)[kChunk], const float* keep) {
+  if constexpr (kScaled<Element>) {
+    alignas(64) float scaled[R][kChunk];
+    constexpr size_t kVectors = D < kKvGroupDims / 16 ? D : kKvGroupDims / 16;
+    for (size_t begin = 0; begin < a.head_dim; begin += kKvGroupDims) {
+      const size_t end = begin + kKvGroupDims < a.head_dim ? begin + kKvGroupDims : a.head_dim;
+      scale_weights(a, rows, first_block, begin / kKvGroupDims, weight, scaled);
+      add_rows<Element, V, kVectors>(a, rows, begin, end, first_block, scaled, keep);
+    }
+  } else {
+    add_rows<Element, V, D>(a, rows, 0, a.head_dim, first_block, weight, keep);
   }
 }
 

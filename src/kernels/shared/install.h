@@ -6,6 +6,7 @@
 #include "kernels/shared/elementwise.h"
 #include "kernels/shared/field_linear.h"
 #include "kernels/shared/linear.h"
+#include "kernels/shared/logits.h"
 #include "kernels/shared/quantize.h"
 #include "kernels/shared/scaled_norms.h"
 
@@ -32,8 +33,13 @@ inline void install_kernels(bitcpm::kernels::KernelTable& table) {
   table.f32_linear = linear<DenseTile<F32Panels>, typename Tiles::Dense>;
   table.rms_norm = rms_norm;
   table.silu_mul = silu_mul;
-  table.attention = attention<Tiles::kQueries, Tiles::kValues, Tiles::kVectors>;
+  install_attention<Tiles::kQueries, Tiles::kValues, Tiles::kVectors>(table);
   table.merge_attention = merge_attention;
+  table.logits_max = logits_max;
+  table.logits_weights = logits_weights;
+  table.logits_probe = logits_probe;
+  table.logits_sums = logits_sums;
+  table.logits_gather = logits_gather;
   table.quantize = quantize;
   table.scaled_norms = scaled_norms;
   install_products<Tiles>(table);

@@ -1,6 +1,7 @@
 """openai for Python: errors, retries, time-outs, cancellation, many requests at once."""
 
 import asyncio
+import signal
 import subprocess
 import threading
 import time
@@ -125,6 +126,26 @@ class ManyAtOnce(ClientTest):
         self.assertEqual(asyncio.run(together()), alone)
 
 
+class Keys(unittest.TestCase):
+
+    def test_a_server_with_keys(self):
+        """Each of its keys opens it; without one the client raises its authentication error."""
+        with harness.serve("--api-key", "first", "--api-key", "second",
+                           key="first") as server:
+            for key in ("first", "second"):
+                with client_of(server, api_key=key) as known:
+                    self.assertEqual(known.models.list().data[0].id, MODEL)
+            with client_of(server, api_key="third") as stranger:
+                for ask in (stranger.models.list,
+                            lambda: stranger.completions.create(model=MODEL, prompt="x"),
+                            lambda: stranger.chat.completions.create(
+                                model=MODEL, messages=[{"role": "user", "content": "x"}],
+                                stream=True)):
+                    with self.assertRaises(openai.AuthenticationError):
+                        ask()
+            self.assertEqual(server.request("GET", "/health")[0], 200)
+
+
 class Retries(unittest.TestCase):
 
     def test_a_client_that_is_early(self):
@@ -149,9 +170,33 @@ class Retries(unittest.TestCase):
                 process.kill()
                 process.wait()
 
+    def test_a_busy_server(self):
+        """A refusal says when to come back, and the client's own retries then succeed."""
+        with harness.serve("--max-num-queued-reqs", 1) as server, client_of(server) as impatient:
+            with impatient.completions.create(model=MODEL, prompt="Once", stream=True,
+                                              **LONG) as stream:
+                next(iter(stream))
+                with self.assertRaises(openai.InternalServerError) as caught:
+                    impatient.completions.create(model=MODEL, prompt="Once", max_tokens=1)
+                self.assertEqual(caught.exception.status_code, 503)
+                self.assertGreaterEqual(int(caught.exception.response.headers["retry-after"]), 1)
+                patient = impatient.with_options(max_retries=8)
+                answer = patient.completions.create(model=MODEL, prompt="Once", max_tokens=1)
+                self.assertEqual(answer.usage.completion_tokens, 1)
+
+    def test_a_server_that_drains(self):
+        """Stopped by SIGTERM, it first finishes what it has accepted."""
+        with harness.serve() as server, client_of(server) as accepted:
+            stream = accepted.completions.create(model=MODEL, prompt="Once", stream=True, **LONG)
+            first = next(iter(stream))
+            server.process.send_signal(signal.SIGTERM)
+            reasons = [chunk.choices[0].finish_reason for chunk in (first, *stream)]
+            self.assertEqual((set(reasons[:-1]), reasons[-1]), ({None}, "length"))
+            self.assertEqual(server.process.wait(harness.STOP_SECONDS), 0)
+
     def test_a_server_that_stops(self):
         """Whoever is cut off by a shutdown is told: an error, in a stream too."""
-        with harness.serve() as server, client_of(server) as cut_off:
+        with harness.serve("--shutdown-timeout", 0) as server, client_of(server) as cut_off:
             stream = cut_off.completions.create(model=MODEL, prompt="Once", stream=True, **LONG)
             next(iter(stream))
             self.assertEqual(server.stop(), 0)

@@ -1,0 +1,44 @@
+#pragma once
+
+#include "kernels/avx512vnni/chunk.h"
+
+// Field-packed weights as bytes of their own, for products with many tokens.
+namespace {
+
+using bitcpm::kernels::kFields;
+
+// Weights of one activation group, plus their zero, as unsigned bytes.
+struct DecodedWeights {
+  alignas(64) uint8_t lines[kGroupLines][kFields][kFieldRows];
+};
+
+inline void decode_group(const TernaryFields& w, size_t panel, size_t k, DecodedWeights& out) {
+  const __m512i code_bits = _mm512_set1_epi8(3);
+  TernaryForm::Lines lines(w, panel, k);
+  for (size_t i = 0; i < kGroupLines; ++i, lines.next()) {
+    lines.prefetch_ahead();
+    __m512i line = _mm512_loadu_si512(lines.line);
+    for (size_t f = 0; f < kFields; ++f, line = _mm512_srli_epi32(line, 2)) {
+      _mm512_store_si512(out.lines[i][f], _mm512_and_si512(line, code_bits));
+    }
+  }
+}
+inline I16x zero_of(const TernaryFields&, I16x minus_sum) { return minus_sum; }
+
+inline void decode_group(const Int8Fields& w, size_t panel, size_t k, DecodedWeights& out) {
+  Int8Form::Lines lines(w, panel, k);
+  for (size_t i = 0; i < kGroupLines; ++i, lines.next()) {
+    lines.prefetch_ahead();
+    for (size_t f = 0; f < kFields; ++f) {
+      _mm512_store_si512(out.lines[i][f], Int8Form::field(lines, f).v);
+    }
+  }
+}
+inline I16x zero_of(const Int8Fields&, I16x minus_sum) { return Int8Form::offset(0, minus_sum); }
+
+// dot4() in place: with the intrinsic, GCC 12 copies and spills sums.
+inline void add_dot4(I16x& sum, Bytes u, Bytes s) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.v) : "v"(u.v), "v"(s.v));
+}
+
+}  // namespace

@@ -1,0 +1,121 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels/table.h"
+#include "kernels/test_levels.h"
+
+namespace bitcpm::kernels {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+// A row with everything in it: ties, NaN, minus infinity, and values without any weight.
+std::vector<float> draw_row(std::size_t n) {
+  std::mt19937 rng(static_cast<unsigned>(n));
+  std::normal_distribution<float> normal(0, 3);
+  std::vector<float> row(n);
+  for (float& v : row) {
+    const unsigned kind = rng() % 16;
+    v = kind == 0 ? kNan : kind == 1 ? -kInf : kind == 2 ? 1.5f : kind == 3 ? -200.0f : normal(rng);
+  }
+  return row;
+}
+
+struct Scan {
+  float max;
+  std::vector<float> weights, sums, sums_above;
+  std::vector<LogitsProbe> probes;
+  std::vector<std::int32_t> between;
+};
+
+Scan scan(const KernelTable& table, const std::vector<float>& row) {
+  const std::size_t n = row.size();
+  const std::size_t blocks = (n + kLogitsBlock - 1) / kLogitsBlock;
+  Scan s{table.logits_max(row.data(), n),
+         std::vector<float>((n + 15) / 16 * 16),
+         std::vector<float>(blocks),
+         std::vector<float>(blocks),
+         {{2, 0, 0}, {1.5f, 0, 0}, {-1, 0, 0}, {-kInf, 0, 0}},
+         std::vector<std::int32_t>(n)};
+  table.logits_weights(row.data(), n, s.max, 0.5f, s.weights.data(), s.sums.data());
+  table.logits_probe(row.data(), s.weights.data(), n, s.probes.data());
+  table.logits_sums(row.data(), s.weights.data(), n, 1.5f, s.sums_above.data());
+  s.between.resize(table.logits_gather(row.data(), n, 1.5f, 2.0f, n, s.between.data()));
+  return s;
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+// Protects: the definitions, against f64, for rows that end anywhere in a vector or a block; and
+// that all levels return the same bits.
+TEST(Logits, EveryLevelEqualsTheDefinition) {
+  for (const std::size_t n : {1u, 7u, 16u, 1023u, 1024u, 1041u, 5000u}) {
+    const std::vector<float> row = draw_row(n);
+    const Scan want = scan(testable_tables().front(), row);
+    float most = -kInf;
+    for (const float v : row) most = v > most ? v : most;
+    ASSERT_EQ(want.max, most) << n;
+    double mass = 0;
+    std::vector<std::int32_t> between;
+    std::size_t counts[4] = {};
+    double masses[4] = {};
+    for (std::size_t i = 0; i < n; ++i) {
+      const double y = (static_cast<double>(row[i]) - most) * 0.5;
+      const double weight = y >= -87 ? std::exp(y) : 0;
+      EXPECT_NEAR(want.weights[i], weight, 2e-6 * weight + 1e-30) << i;
+      mass += weight;
+      for (std::size_t p = 0; p < 4; ++p) {
+        if (!(row[i] >= want.probes[p].threshold)) continue;
+        ++counts[p];
+        masses[p] += weight;
+      }
+      if (row[i] >= 1.5f && row[i] < 2) between.push_back(static_cast<std::int32_t>(i));
+    }
+    double sums = 0, sums_above = 0;
+    for (const float sum : want.sums) sums += sum;
+    for (const float sum : want.sums_above) sums_above += sum;
+    EXPECT_NEAR(sums, mass, 1e-5 * mass);
+    EXPECT_NEAR(sums_above, masses[1], 1e-5 * mass);
+    for (std::size_t p = 0; p < 4; ++p) {
+      EXPECT_EQ(want.probes[p].count, counts[p]) << n;
+      EXPECT_NEAR(want.probes[p].mass, masses[p], 1e-5 * mass);
+    }
+    EXPECT_EQ(want.between, between);
+    for (const KernelTable& table : testable_tables()) {
+      const Scan got = scan(table, row);
+      EXPECT_EQ(got.max, want.max) << table.isa;
+      EXPECT_TRUE(same_bits(got.weights, want.weights)) << table.isa << ' ' << n;
+      EXPECT_TRUE(same_bits(got.sums, want.sums)) << table.isa << ' ' << n;
+      EXPECT_TRUE(same_bits(got.sums_above, want.sums_above)) << table.isa << ' ' << n;
+      EXPECT_TRUE(same_bits(got.probes, want.probes)) << table.isa << ' ' << n;
+      EXPECT_EQ(got.between, want.between) << table.isa;
+    }
+  }
+}
+
+// Protects: gathering stops where the room ends, and NaN as an upper bound is none.
+TEST(Logits, GatherKeepsToItsRoom) {
+  std::vector<float> row(100, 1);
+  row[3] = kInf;
+  for (const KernelTable& table : testable_tables()) {
+    std::vector<std::int32_t> ids(8, -1);
+    EXPECT_EQ(table.logits_gather(row.data(), row.size(), 1, 2, 7, ids.data()), 7u);
+    EXPECT_EQ(ids, (std::vector<std::int32_t>{0, 1, 2, 4, 5, 6, 7, -1}));
+    EXPECT_EQ(table.logits_gather(row.data(), row.size(), 2, kNan, 8, ids.data()), 1u);
+    EXPECT_EQ(ids[0], 3);
+    EXPECT_EQ(table.logits_max(row.data(), 3), 1);
+    EXPECT_EQ(table.logits_max(&kNan, 1), -kInf);
+  }
+}
+
+}  // namespace
+}  // namespace bitcpm::kernels
