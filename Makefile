@@ -16,8 +16,8 @@ build_preset = scripts/configure.sh $(1) && cmake --build build/$(1) --parallel 
 run_tests = ctest --test-dir build/$(1) --parallel $(JOBS) --output-on-failure
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-invariance soak test-clients test-load test-arm build dev tsan bench \
-        fuzz format check tidy clean setup
+.PHONY: help serve report test test-invariance soak test-clients test-lm-eval test-other-engine \
+        test-load test-arm build dev tsan bench fuzz format check tidy clean setup
 
 help:
 	@echo 'make serve   build the release and serve the OpenAI API on $(HOST):$(PORT)'
@@ -30,6 +30,9 @@ help:
 	@echo 'make tsan    build and test under the thread sanitizer'
 	@echo 'make bench   single kernels on every CPU level, ARGS="--benchmark_filter=..."'
 	@echo 'make fuzz    fuzz every reader of untrusted files, SECONDS_EACH=$(SECONDS_EACH)'
+	@echo 'make test-lm-eval  lm-eval against the server; its log-likelihoods equal those of eval ppl'
+	@echo 'make test-other-engine  bench serve against llama.cpp, which serves the same model'
+	@echo 'make report  speed and accuracy into build/report and both READMEs, ARGS="--text FILE"'
 	@echo 'make test-arm  the tests of the CPU levels on emulated 64-bit Arm'
 	@echo 'make test-invariance  the whole matrix of what an answer must not depend on; minutes'
 	@echo 'make soak    two hundred requests at a time for SECONDS_EACH=$(SECONDS_EACH)'
@@ -48,6 +51,7 @@ serve: build
 	@build/release/bin/bitcpm serve $(if $(MODEL),--model '$(MODEL)') --host '$(HOST)' --port '$(PORT)' $(ARGS)
 
 test: setup
+	@scripts/setup.sh test
 	@$(call build_preset,release,all)
 	@$(call run_tests,release)
 
@@ -60,6 +64,21 @@ test-clients:
 test-load: build
 	@tests/load/load_test.py $(ARGS)
 	@tests/load/throughput.py
+
+test-lm-eval:
+	@scripts/setup.sh build clients
+	@$(call build_preset,release,bin/bitcpm)
+	@tests/lm_eval/install.sh
+	@tests/lm_eval/run.py
+
+# 77 is a test that says why it cannot run here.
+test-other-engine: build
+	@tests/other_engine/run.py || [ $$? = 77 ]
+
+report: build
+	@build/release/bin/bitcpm report --like reference --output build/report $(ARGS) >/dev/null
+	@scripts/update_readme.py build/release/bin/bitcpm build/report/report.json
+	@echo 'build/report/report.html, report.md and report.json'
 
 dev tsan: setup
 	@$(call build_preset,$@,all)

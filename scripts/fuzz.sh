@@ -7,7 +7,7 @@ set -eu
 
 seconds=${1:-60}
 cd "$(dirname "$0")/.."
-readers="safetensors torch_bin model_config shard_index packed_manifest"
+readers="safetensors torch_bin model_config shard_index packed_manifest saved_run"
 
 cmake --preset fuzz >/dev/null
 # shellcheck disable=SC2046

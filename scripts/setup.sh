@@ -3,7 +3,7 @@
 #   build   compile and test        format  clang-format, rustfmt
 #   fuzz    clang with libFuzzer    tidy    clang-tidy
 #   arm     cross compiler and emulator of 64-bit Arm, for scripts/test_arm.sh
-#   bench   Google Benchmark
+#   bench   Google Benchmark        test    NumPy, for tests that compute figures a second time
 #   metrics promtool, from Debian's package but without the service in it
 #   clients Python with venv; tests/clients/install.sh takes the rest from PyPI and npm
 # On Debian 12 what is missing is installed by package name; it needs root or sudo only then.
@@ -38,7 +38,7 @@ collect_missing() {
         need_package python3-jsonschema  # tests: answers against /openapi.json
         need_package ca-certificates  # crates come over https
         for library in libboost1.81-dev libboost-json1.81-dev libcli11-dev libspdlog-dev \
-          libfmt-dev libgtest-dev libssl-dev libxxhash-dev; do
+          libfmt-dev libgtest-dev libssl-dev libxxhash-dev zlib1g-dev; do
           need_package "$library"
         done
         scripts/find_rust.sh cargo >/dev/null || missing="$missing cargo-web rustc-web"
@@ -68,6 +68,7 @@ collect_missing() {
         need_command chromium chromium
         [ -d /usr/share/fonts/opentype/noto ] || need_package fonts-noto-cjk
         ;;
+      test) need_package python3-numpy ;;
       tidy) need_command clang-tidy-14 clang-tidy-14 ;;
       *)
         say "unknown purpose: $purpose" >&2

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bench_runs.h"
+#include "bench_serve.h"
 #include "commands.h"
 #include "option_values.h"
 #include "synthetic_options.h"
@@ -16,7 +17,7 @@ constexpr std::int64_t kMostStreams = 4096;
 constexpr std::int64_t kMostTokens = std::int64_t{1} << 20;
 constexpr std::int64_t kMostRepeats = 1000;
 
-// One thing to measure.
+// One thing to measure of a model here.
 struct BenchCommand {
   CLI::App* app;
   Result<ExitCode> (*run)(const BenchOptions& options);
@@ -27,7 +28,7 @@ CLI::App* add_bench(CLI::App& bench, const char* name, const char* help, const c
   CLI::App* app = bench.add_subcommand(name, help);
   app->footer(footer);
   add_model_argument(*app, options.model);
-  add_shape_option(*app, options.like,
+  add_shape_option(*app, "--like", options.like,
                    "A published shape instead, its weights random and in memory only");
   add_group_option(*app, "--group", options.group);
   add_threads_option(*app, options.model);
@@ -88,15 +89,39 @@ BenchCommand add_prefill(CLI::App& bench, BenchOptions& options) {
   return {app, bench_prefill};
 }
 
-BenchCommand add_numerics(CLI::App& bench, BenchOptions& options) {
+void add_offline_options(CLI::App& app, BenchOptions& options, const char* output_default) {
+  add_numerics_option(app, options.model);
+  add_kv_cache_dtype_option(app, options.model);
+  add_count(app, "--input-len", options.input_len, 1, kMostTokens,
+            "Tokens of each prompt (default: 32)");
+  add_count(app, "--output-len", options.output_len, 2, kMostTokens, output_default);
+  add_count(app, "--num-iters-warmup", options.warmups, 0, kMostRepeats,
+            "Runs that do not count (default: 1 for latency, 0 for throughput)");
+  add_count(app, "--num-iters", options.iterations, 1, kMostRepeats,
+            "Runs that count (default: 5 for latency, 1 for throughput)");
+}
+
+BenchCommand add_latency(CLI::App& bench, BenchOptions& options) {
   CLI::App* app =
-      add_bench(bench, "numerics", "How far the logits of fast numerics are from exact ones",
-                "Example:\n  bitcpm bench numerics path/to/BitCPM4-0.5B --text book.txt", options);
-  app->add_option("--text", options.text_file,
-                  "UTF-8 text, read in pieces of 512 tokens (default: a built-in one)")
-      ->type_name("FILE");
-  add_kv_cache_dtype_option(*app, options.model);
-  return {app, bench_numerics};
+      add_bench(bench, "latency", "Seconds from a prompt to the end of its answer",
+                "Flags and JSON are those of vllm bench latency.\nExample:\n"
+                "  bitcpm bench latency path/to/BitCPM4-0.5B --numerics fast --output-len 64",
+                options);
+  add_offline_options(*app, options, "Tokens of each answer (default: 64)");
+  add_counts(*app, "--batch-size", options.batch, 1, kMostStreams, "Requests at once (default: 1)");
+  return {app, bench_latency};
+}
+
+BenchCommand add_throughput(CLI::App& bench, BenchOptions& options) {
+  CLI::App* app = add_bench(
+      bench, "throughput", "Tokens per second of whole batches, prompts included",
+      "Flags and JSON are those of vllm bench throughput, with several batches in a run.\nExample:"
+      "\n  bitcpm bench throughput --like minicpm4-0.5b --numerics fast --num-prompts 10,100",
+      options);
+  add_offline_options(*app, options, "Tokens of each answer (default: 128)");
+  add_counts(*app, "--num-prompts,--batch-size", options.batch, 1, kMostStreams,
+             "Requests at once (default: 10,20,50,100)");
+  return {app, bench_throughput};
 }
 
 std::string bench_usage_error(const BenchOptions& options, const CLI::App& app) {
@@ -113,20 +138,25 @@ std::string bench_usage_error(const BenchOptions& options, const CLI::App& app) 
 
 Command make_bench_command(CLI::App& root) {
   auto options = std::make_shared<BenchOptions>();  // lives as long as its flags and run
-  CLI::App* bench = root.add_subcommand("bench", "Measure speed and accuracy on this machine");
+  CLI::App* bench = root.add_subcommand("bench", "Measure speed on this machine");
   bench->footer(
       "bitcpm bench COMMAND --help tells more; docs/benchmarks.md says what is measured.\n"
       "Example:\n  bitcpm bench decode --like minicpm4-0.5b --numerics fast");
   bench->require_subcommand(1);
-  const std::vector<BenchCommand> commands = {
-      add_kernels(*bench, *options), add_decode(*bench, *options), add_prefill(*bench, *options),
-      add_numerics(*bench, *options)};
-  const auto chosen = [commands] {
-    const auto is_it = [](const BenchCommand& command) { return command.app->parsed(); };
+  std::vector<Command> commands;
+  for (const BenchCommand& command :
+       {add_latency(*bench, *options), add_throughput(*bench, *options),
+        add_decode(*bench, *options), add_prefill(*bench, *options),
+        add_kernels(*bench, *options)}) {
+    commands.push_back({command.app, [options, command] { return command.run(*options); },
+                        [options, command] { return bench_usage_error(*options, *command.app); }});
+  }
+  commands.push_back(make_bench_serve_command(*bench));
+  const auto chosen = [commands]() -> const Command& {
+    const auto is_it = [](const Command& command) { return command.app->parsed(); };
     return *std::find_if(commands.begin(), commands.end(), is_it);  // CLI11 requires one of them
   };
-  return {bench, [options, chosen] { return chosen().run(*options); },
-          [options, chosen] { return bench_usage_error(*options, *chosen().app); }};
+  return {bench, [chosen] { return chosen().run(); }, [chosen] { return chosen().usage_error(); }};
 }
 
 }  // namespace bitcpm

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <string_view>
-
 #include "base/result.h"
 #include "bench_source.h"
 #include "commands.h"
@@ -12,9 +10,7 @@ namespace bitcpm {
 Result<ExitCode> bench_kernels(const BenchOptions& options);
 Result<ExitCode> bench_decode(const BenchOptions& options);
 Result<ExitCode> bench_prefill(const BenchOptions& options);
-Result<ExitCode> bench_numerics(const BenchOptions& options);
-
-// English and Chinese prose of more than a thousand tokens, for bench_numerics().
-std::string_view bench_text();
+Result<ExitCode> bench_latency(const BenchOptions& options);
+Result<ExitCode> bench_throughput(const BenchOptions& options);
 
 }  // namespace bitcpm

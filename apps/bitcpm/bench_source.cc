@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "embedded_model.h"
 #include "model/synthetic_matrix.h"
 #include "model/tensor_slots.h"
 #include "model/weight_reader.h"
@@ -49,12 +48,6 @@ Result<LoadedModel> BenchSource::load(Backend& backend) {
   };
   if (shape_ != nullptr) return load_synthetic_model(*shape_, kSeed, group_, backend, show);
   return naming_model(*files_, load_model(*files_, config_, backend, show));
-}
-
-Result<Tokenizer> BenchSource::tokenizer() {
-  if (files_) return naming_model(*files_, load_tokenizer(*files_));
-  ModelFiles tiny = open_embedded_model();
-  return load_tokenizer(tiny);
 }
 
 Status BenchSource::each_linear(ThreadPool& pool, UseLinear use) {

@@ -14,7 +14,6 @@
 #include "model/synthetic.h"
 #include "model_setup.h"
 #include "sampling_options.h"
-#include "text/tokenizer.h"
 
 namespace bitcpm {
 
@@ -27,11 +26,12 @@ struct BenchOptions {
   bool json = false;
 
   // Of some of them.
-  std::vector<std::int64_t> batch;          // decode
+  std::vector<std::int64_t> batch;          // decode, throughput; the first one: latency
   std::vector<std::int64_t> prompt_tokens;  // decode, prefill
   OptionalCount max_tokens;                 // decode
   SamplingOptions sampling;                 // decode; a temperature left out is 0
-  std::string text_file;                    // numerics; empty: the built-in text
+  OptionalCount input_len, output_len;      // latency, throughput; so are the next two
+  OptionalCount warmups, iterations;
 
   int repeats() const { return static_cast<int>(repeat.value_or(3)); }
 };
@@ -46,9 +46,6 @@ class BenchSource {
 
   // With a progress bar. `backend` must outlive the model.
   Result<LoadedModel> load(Backend& backend);
-
-  // The checkpoint's; a made-up model gets the built-in one, whose ids are all in its vocabulary.
-  Result<Tokenizer> tokenizer();
 
   // Reads the projections of the first layer and then the head, one at a time.
   using UseLinear =

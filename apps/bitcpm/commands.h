@@ -28,9 +28,14 @@ Command make_inspect_command(CLI::App& root);
 Command make_pack_command(CLI::App& root);
 Command make_synth_command(CLI::App& root);
 Command make_bench_command(CLI::App& root);
+Command make_eval_command(CLI::App& root);
+Command make_report_command(CLI::App& root);
 Command make_version_command(CLI::App& root);
 
 // What `bitcpm version` prints, without the last line break.
 std::string version_text();
+
+// "bitcpm 0.1.0"
+std::string program_name();
 
 }  // namespace bitcpm

@@ -49,6 +49,7 @@ int run(int argc, char** argv) {
       bitcpm::make_complete_command(app), bitcpm::make_chat_command(app),
       bitcpm::make_inspect_command(app),  bitcpm::make_pack_command(app),
       bitcpm::make_synth_command(app),    bitcpm::make_bench_command(app),
+      bitcpm::make_eval_command(app),     bitcpm::make_report_command(app),
       bitcpm::make_version_command(app),
   };
   try {

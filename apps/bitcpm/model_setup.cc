@@ -164,8 +164,11 @@ Result<std::unique_ptr<Backend>> make_backend(const ModelOptions& options) {
   cpu.threads = thread_count(options);
   cpu.numerics = options.numerics;
   if (const char* isa = std::getenv("BITCPM_ISA"); isa != nullptr && *isa != '\0') cpu.isa = isa;
+  if (!options.isa.empty()) cpu.isa = options.isa;
   auto backend = make_cpu_backend(cpu);
-  if (!backend.ok()) return std::move(backend).error().within("BITCPM_ISA");
+  if (!backend.ok()) {
+    return std::move(backend).error().within(options.isa.empty() ? "BITCPM_ISA" : "isa");
+  }
   return backend;
 }
 

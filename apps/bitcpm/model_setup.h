@@ -27,6 +27,7 @@ struct ModelOptions {
   OptionalCount threads;
   Numerics numerics = Numerics::kFast;
   std::optional<KvCacheDtype> kv_cache_dtype = std::nullopt;  // unset: auto
+  std::string isa;  // a CPU level; empty: what BITCPM_ISA says, or the best
   OptionalCount max_model_len;
   SpeculationConfig speculation;
   std::string chat_template_file;  // empty: the checkpoint's own

@@ -149,7 +149,7 @@ Command make_synth_command(CLI::App& root) {
       "The weights mean nothing: this is for measuring and testing where no real checkpoint is at "
       "hand.\nExample:\n  bitcpm synth /tmp/random-0.5b --like minicpm4-0.5b --group-size 128");
   app->add_option("DIR", options->folder, "Folder to write")->required()->type_name(" ");
-  add_shape_option(*app, options->like, "The shape")->required();
+  add_shape_option(*app, "--like", options->like, "The shape")->required();
   add_group_option(*app, "--group-size", options->group_size);
   app->add_option("--seed", options->seed, "Decides every weight (default: 0)");
   app->add_flag("--force", options->force, "Replace a checkpoint in a folder that is not empty");

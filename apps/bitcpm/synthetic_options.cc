@@ -8,10 +8,11 @@
 
 namespace bitcpm {
 
-CLI::Option* add_shape_option(CLI::App& app, std::string& shape, const std::string& help) {
+CLI::Option* add_shape_option(CLI::App& app, const std::string& flags, std::string& shape,
+                              const std::string& help) {
   std::vector<std::string_view> names;
   for (const SyntheticShape& known : synthetic_shapes()) names.push_back(known.name);
-  return add_word(app, "--like", shape, names, {}, help);
+  return add_word(app, flags, shape, names, {}, help);
 }
 
 CLI::Option* add_group_option(CLI::App& app, const std::string& flags, std::string& group) {

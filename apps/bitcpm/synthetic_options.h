@@ -6,8 +6,9 @@
 
 namespace bitcpm {
 
-// --like, naming a published shape.
-CLI::Option* add_shape_option(CLI::App& app, std::string& shape, const std::string& help);
+// A published shape by its name.
+CLI::Option* add_shape_option(CLI::App& app, const std::string& flags, std::string& shape,
+                              const std::string& help);
 
 // In-features per ternary scale, as a word: 32, 64, 128, 256, row or none.
 CLI::Option* add_group_option(CLI::App& app, const std::string& flags, std::string& group);

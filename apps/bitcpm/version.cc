@@ -71,6 +71,8 @@ std::string version_text() {
                      fmt::join(levels.runnable, ", "), best_of(levels));
 }
 
+std::string program_name() { return "bitcpm " BITCPM_VERSION; }
+
 Command make_version_command(CLI::App& root) {
   auto as_json = std::make_shared<bool>(false);  // lives as long as its flag and run
   CLI::App* app = root.add_subcommand("version", "Version, compiler and CPU levels");

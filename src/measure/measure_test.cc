@@ -3,7 +3,9 @@
 #include <cmath>
 
 #include "backend/cpu/cpu_backend.h"
-#include "measure/drift_run.h"
+#include "measure/evaluate.h"
+#include "measure/greedy_texts.h"
+#include "measure/layer_comparison.h"
 #include "measure/linear_speed.h"
 #include "measure/spread.h"
 #include "measure/stream_run.h"
@@ -117,24 +119,81 @@ TEST(LinearProbe, MeasuresEveryForm) {
   }
 }
 
-// Protects: a model does not differ from itself, and differs a little from its fast self.
-TEST(DriftRun, OfAModelAgainstItself) {
-  const TestModel exact(Numerics::kExact);
-  const TestModel fast(Numerics::kFast);
+std::vector<EvalWindow> some_windows() {
   std::vector<TokenId> ids;
   for (TokenId id = 0; id < 75; ++id) ids.push_back(id * 977 % kSyntheticVocabSize);
-  const auto pieces = cut_text(ids, 37);
-  ASSERT_EQ(pieces.size(), 2u);  // 37 and 37; the last token alone predicts nothing
+  return {{{ids.begin(), ids.begin() + 70}, 1}, {{ids.begin() + 30, ids.end()}, 12}};
+}
+
+// Protects: a model does not differ from itself, and differs a little from its fast self; rows
+// before the scored part do not count.
+TEST(CompareLogits, OfAModelWithItself) {
+  const TestModel exact(Numerics::kExact);
+  const TestModel fast(Numerics::kFast);
+  const auto windows = some_windows();
   const auto ignore = [](std::size_t) {};
-  const DriftMeter same =
-      measure_drift(*exact.loaded.model, *exact.loaded.model, pieces, ignore).value();
-  EXPECT_EQ(same.positions(), 74u);
-  EXPECT_EQ(same.largest(), 0);
-  EXPECT_EQ(same.ppl_change(), 0);
-  const DriftMeter drift =
-      measure_drift(*exact.loaded.model, *fast.loaded.model, pieces, ignore).value();
-  EXPECT_GT(drift.mean_kl(), 0);
-  EXPECT_LT(drift.mean_kl(), 1e-2);
+  const auto want = make_model_source(*exact.loaded.model, 70).value();
+  const auto again = make_model_source(*exact.loaded.model, 70).value();
+  const LogitsComparison same = compare_logits(*want, *again, windows, ignore).value();
+  EXPECT_EQ(same.drift.positions(), 70u + 34u);
+  EXPECT_EQ(same.drift.largest(), 0);
+  EXPECT_EQ(perplexity_change(same.want, same.got).change, 0);
+  EXPECT_EQ(same.want[1].predictions, 33u);
+  const auto got = make_model_source(*fast.loaded.model, 70).value();
+  const LogitsComparison drift = compare_logits(*want, *got, windows, ignore).value();
+  EXPECT_GT(drift.drift.mean_kl(), 0);
+  EXPECT_LT(drift.drift.mean_kl(), 1e-2);
+  const auto losses = score_windows(*want, windows, ignore).value();
+  EXPECT_EQ(losses[1].loss, drift.want[1].loss);
+}
+
+// Protects: a longer text than the model has positions is an error, not a fault.
+TEST(ModelSource, RefusesTextsBeyondTheModel) {
+  const TestModel exact(Numerics::kExact);
+  const auto source = make_model_source(*exact.loaded.model, kSyntheticMaxPosition + 1);
+  ASSERT_FALSE(source.ok());
+  EXPECT_NE(source.error().message.find("positions"), std::string::npos);
+}
+
+// Protects: every point of the decoder is compared, in order and under its name.
+TEST(CompareLayers, NamesEveryPoint) {
+  const TestModel exact(Numerics::kExact);
+  const TestModel fast(Numerics::kFast);
+  const auto windows = some_windows();
+  const auto points =
+      compare_layers(*exact.loaded.model, *fast.loaded.model, windows, [](std::size_t) {}).value();
+  std::vector<std::string> names;
+  for (const PointDrift& point : points) names.push_back(point.name(2));
+  EXPECT_EQ(names, (std::vector<std::string>{"embedding", "layer 0 attention", "layer 0 mlp",
+                                             "layer 0", "layer 1 attention", "layer 1 mlp",
+                                             "layer 1", "final norm"}));
+  for (const PointDrift& point : points) {
+    if (point.stage == 0) continue;
+    EXPECT_GT(point.relative_error, 0) << point.name(2);
+    EXPECT_LT(point.relative_error, 0.1) << point.name(2);
+    EXPECT_LE(point.least_cosine, point.mean_cosine) << point.name(2);
+  }
+}
+
+// Protects: greedy texts are continuations of the windows' beginnings, and where two part is found.
+TEST(GreedyTexts, PartWhereTheyDiffer) {
+  const TestModel exact(Numerics::kExact);
+  const auto texts =
+      greedy_texts(*exact.loaded.model, some_windows(),
+                   {.texts = 5, .prompt_tokens = 32, .max_tokens = 7}, [](std::int64_t) {})
+          .value();
+  ASSERT_EQ(texts.size(), 2u);
+  EXPECT_EQ(texts[0].prompt_tokens, 32);
+  EXPECT_EQ(texts[1].prompt_tokens, 22);
+  EXPECT_EQ(texts[0].ids.size(), 7u);
+  auto other = texts;
+  other[1].ids[3] ^= 1;
+  const GreedyComparison comparison = compare_greedy(texts, other).value();
+  EXPECT_EQ(comparison.texts, 2u);
+  EXPECT_EQ(comparison.equal, 1u);
+  EXPECT_EQ(comparison.divergences, std::vector<std::int32_t>{3});
+  other[0].prompt_tokens = 5;
+  EXPECT_FALSE(compare_greedy(texts, other).ok());
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include "base/checksum.h"
+
 namespace bitcpm {
 namespace {
 
@@ -44,6 +46,26 @@ std::size_t ModelWeights::pass_bytes() const {
   const bool embedding_apart = &embedding() != &head();
   return bytes() - (embedding_apart ? embedding().bytes() : 0) -
          (head().bytes() - head().product_bytes());
+}
+
+std::uint64_t Model::fingerprint() const {
+  std::vector<std::uint64_t> parts;
+  for (const std::int32_t size :
+       {config_.hidden_size, config_.intermediate_size, config_.num_hidden_layers,
+        config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim,
+        config_.vocab_size}) {
+    parts.push_back(static_cast<std::uint64_t>(size));
+  }
+  const auto norm_bytes = static_cast<std::size_t>(config_.hidden_size) * sizeof(float);
+  const auto add = [&](const Buffer& norm) {
+    parts.push_back(checksum(norm.bytes().first(std::min(norm_bytes, norm.size()))));
+  };
+  for (const LayerWeights& layer : weights_.layers) {
+    add(layer.input_layernorm);
+    add(layer.post_attention_layernorm);
+  }
+  add(weights_.norm);
+  return checksum(std::as_bytes(std::span(parts)));
 }
 
 Activations Activations::first_rows(std::int64_t count) const {
@@ -128,8 +150,8 @@ void Model::forward(const BatchView& batch, KvCache& cache, Workspace& workspace
   const Activations rows = workspace.rows_.first_rows(tokens);
   const TensorView final =
       workspace.final_.first_rows(static_cast<std::int64_t>(batch.logits_rows.size()));
-  const auto observe = [&](std::int32_t stage, TensorView h) {
-    if (observer != nullptr) (*observer)(stage, h);
+  const auto observe = [&](HiddenPoint point, std::int32_t stage, TensorView h) {
+    if (observer != nullptr) (*observer)(point, stage, h);
   };
   for (const SequenceSlice& sequence : batch.sequences) {
     for (std::int32_t i = 0; i < sequence.num_rows; ++i) {
@@ -142,15 +164,17 @@ void Model::forward(const BatchView& batch, KvCache& cache, Workspace& workspace
   const float scale = config_.residual_scale;
   const float eps = config_.rms_norm_eps;
   backend_->embed(weights_.embedding(), batch.tokens, config_.embedding_scale, rows.h);
-  observe(0, rows.h);
+  observe(HiddenPoint::kResidual, 0, rows.h);
   backend_->rms_norm(rows.h, weights_.layers[0].input_layernorm, eps, *inputs.hidden);
   const std::int32_t layers = config_.num_hidden_layers;
   for (std::int32_t i = 0; i < layers; ++i) {
     const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(i)];
     attention(layer, i, batch, cache, rows, inputs);
+    observe(HiddenPoint::kAttention, i + 1, rows.delta);
     backend_->add_scaled_rms_norm(rows.delta, scale, rows.h, layer.post_attention_layernorm, eps,
                                   *inputs.hidden);
     mlp(layer, rows, inputs);
+    observe(HiddenPoint::kMlp, i + 1, rows.delta);
     if (i + 1 < layers) {
       const LayerWeights& next = weights_.layers[static_cast<std::size_t>(i) + 1];
       backend_->add_scaled_rms_norm(rows.delta, scale, rows.h, next.input_layernorm, eps,
@@ -159,9 +183,9 @@ void Model::forward(const BatchView& batch, KvCache& cache, Workspace& workspace
       backend_->final_norm(rows.delta, scale, rows.h, batch.logits_rows, weights_.norm, eps,
                            config_.logit_divisor, final);
     }
-    observe(i + 1, rows.h);
+    observe(HiddenPoint::kResidual, i + 1, rows.h);
   }
-  observe(layers + 1, final);
+  observe(HiddenPoint::kResidual, layers + 1, final);
 }
 
 TensorView Model::logits(std::int32_t first, std::int32_t count, Workspace& workspace,

@@ -53,9 +53,14 @@ class Workspace {
   TensorView logits_;  // [kMaxLogitsRows, vocab]
 };
 
-// Sees the residual stream as it grows. Stage 0: after the embedding; 1 … L: after that layer, both
-// [tokens, hidden]; L + 1: [logits rows, hidden], after the final norm and the division.
-using HiddenObserver = FunctionRef<void(std::int32_t stage, TensorView h)>;
+// What an observer of a forward pass is shown.
+enum class HiddenPoint : std::uint8_t {
+  kResidual,   // stage 0: after the embedding; 1 … L: after that layer, both [tokens, hidden];
+               // L + 1: [logits rows, hidden], after the final norm and the division
+  kAttention,  // 1 … L: what that layer's attention adds, before the residual scale
+  kMlp,        // 1 … L: the same of its feed-forward
+};
+using HiddenObserver = FunctionRef<void(HiddenPoint point, std::int32_t stage, TensorView h)>;
 
 // One decoder of the MiniCPM / Llama family: immutable weights and the forward pass. The two
 // classes differ in three constants (muP: embedding, residual and logit scale), all 1 for Llama.
@@ -72,6 +77,11 @@ class Model {
   Backend& backend() const { return *backend_; }
   std::size_t weight_bytes() const { return weights_.bytes(); }
   std::size_t pass_bytes() const { return weights_.pass_bytes(); }
+
+  // Tells checkpoints apart: a checksum of the shape and of all norms, which every form and every
+  // numerics keep as they are. Equal for a checkpoint and what `pack` makes of it.
+  std::uint64_t fingerprint() const;
+
   // By default, elements of the backend's own choice.
   KvShape kv_shape(std::optional<KvCacheDtype> dtype = std::nullopt) const {
     return {config_.num_hidden_layers, config_.num_key_value_heads, config_.head_dim,

@@ -2,13 +2,11 @@
 """`bitcpm bench` on the built-in model: what it prints adds up, whatever the machine's speed."""
 
 import json
-import pathlib
-import tempfile
 import unittest
 
 import harness
 
-BENCH_COMMANDS = ("kernels", "decode", "prefill", "numerics")
+BENCH_COMMANDS = ("kernels", "decode", "prefill")
 
 
 def bench(*args, env=None):
@@ -85,24 +83,6 @@ class Bench(unittest.TestCase):
         for result in report["results"]:
             self.check_spread(result["call_s"])
             self.check_rates(report, result)
-
-    def test_numerics(self):
-        """The built-in text, and one from a file; the figures docs/numerics.md promises hold."""
-        report = bench("numerics")
-        self.assertGreater(report["positions"], 1000)
-        self.assertLess(report["mean_kl"], 1e-3)
-        self.assertGreater(report["cosine_mean"], 0.999)
-        self.assertGreater(report["perplexity_exact"], 1)
-        with tempfile.TemporaryDirectory() as folder:
-            text = pathlib.Path(folder) / "text"
-            text.write_text("What is quantum computing? 你好。", encoding="utf-8")
-            self.assertLess(bench("numerics", "--text", text)["positions"], 50)
-            for content, word in ((b"caf\xe9", "UTF-8"), (b"", "two tokens")):
-                text.write_bytes(content)
-                done = harness.run("bench", "numerics", "--text", text)
-                self.assertEqual(done.returncode, 1, done.stderr)
-                self.assertIn(word, done.stderr)
-        self.assertEqual(harness.run("bench", "numerics", "--text", "/no/such").returncode, 1)
 
     def test_tables(self):
         """Without --json: the setting, the limits, and a table whose lines are equally long."""

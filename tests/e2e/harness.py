@@ -65,6 +65,13 @@ class Server:
         """Everything printed so far, both streams."""
         return pathlib.Path(self._log).read_text(encoding="utf-8")
 
+    def wait_for_log(self, text):
+        """Everything printed, once `text` is part of it: a server answers before it says so."""
+        deadline = time.monotonic() + START_SECONDS
+        while text not in self.log() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return self.log()
+
     def connect(self):
         if self.tls is None:
             return http.client.HTTPConnection("127.0.0.1", self.port, timeout=COMMAND_SECONDS)
@@ -116,7 +123,7 @@ def wait_until_ready(server):
         if server.process.poll() is not None:
             break
         with contextlib.suppress(OSError):
-            if server.request("GET", "/v1/models")[0] == 200:
+            if server.request("GET", "/ready")[0] == 200:
                 return
         time.sleep(0.02)
     raise AssertionError(f"serve did not become ready:\n{server.log()}")

@@ -131,12 +131,9 @@ class Lifecycle(unittest.TestCase):
         if shutil.which("curl") is None:
             self.skipTest("needs curl")
         with harness.serve() as server:
-            address = f"http://127.0.0.1:{server.port}"
-            for _ in range(100):  # it answers a moment before it says where
-                if address in server.log():
-                    break
-                time.sleep(0.02)
-            lines = re.findall(rf"^.*?\b(curl .*{address}.*)$", server.log(), re.MULTILINE)
+            server.wait_for_log("\ncurl ")
+            self.assertIn(f"http://127.0.0.1:{server.port}", server.log())
+            lines = re.findall(r"^.*?\b(curl .*)$", server.log(), re.MULTILINE)
             self.assertEqual(len(lines), 1, server.log())
             done = subprocess.run(["sh", "-c", lines[0]], capture_output=True, encoding="utf-8",
                                   timeout=harness.COMMAND_SECONDS, check=True)

@@ -7,30 +7,23 @@
 
 #include "golden_data.h"
 #include "golden_model.h"
-#include "model/drift.h"
+#include "measure/evaluate.h"
 #include "wikitext2.h"
 
 namespace bitcpm::golden {
 namespace {
 
-DriftMeter measure(const GoldenModel& exact, const GoldenModel& fast,
-                   const std::vector<std::vector<TokenId>>& texts) {
-  DriftMeter meter;
+LogitsComparison measure(const GoldenModel& exact, const GoldenModel& fast,
+                         const std::vector<std::vector<TokenId>>& texts) {
+  std::vector<EvalWindow> windows;
+  std::size_t longest = 0;
   for (const std::vector<TokenId>& ids : texts) {
-    const std::vector<float> want = exact.logits(ids, 256);
-    const std::vector<float> got = fast.logits(ids, 256);
-    const std::size_t vocab = want.size() / ids.size();
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      const auto w = std::span(want).subspan(i * vocab, vocab);
-      const auto g = std::span(got).subspan(i * vocab, vocab);
-      if (i + 1 < ids.size()) {
-        meter.add(w, g, ids[i + 1]);
-      } else {
-        meter.add(w, g);
-      }
-    }
+    windows.push_back({ids, 1});
+    longest = std::max(longest, ids.size());
   }
-  return meter;
+  const auto want = make_model_source(exact.model(), longest, exact.kv_cache_dtype()).value();
+  const auto got = make_model_source(fast.model(), longest, fast.kv_cache_dtype()).value();
+  return compare_logits(*want, *got, windows, [](std::size_t) {}).value();
 }
 
 // Protects: what `fast` promises of its distance from `exact`, which equals the f32 reference to
@@ -40,18 +33,20 @@ TEST(Fast, IsAsCloseAsBf16OnWikiText2) {
   if (texts.empty()) GTEST_SKIP() << kNoWikitext2;
   const GoldenModel exact("auto");
   const GoldenModel fast("auto", 2, Numerics::kFast);
-  const DriftMeter d = measure(exact, fast, texts);
+  const LogitsComparison comparison = measure(exact, fast, texts);
+  const DriftMeter& d = comparison.drift;
+  const double ppl_change = perplexity_change(comparison.want, comparison.got).change;
   std::printf(
       "fast, %zu positions: KL %.3e, PPL %+.4f %%, cosine mean %.7f min %.5f, MSE %.2e, largest "
       "%.3f, same top-1 %.2f %%\n",
-      d.positions(), d.mean_kl(), 100 * d.ppl_change(), d.mean_cosine(), d.least_cosine(),
+      d.positions(), d.mean_kl(), 100 * ppl_change, d.mean_cosine(), d.least_cosine(),
       d.mean_square(), d.largest(), 100 * d.same_top());
   EXPECT_LE(d.mean_kl(), 1.8e-4);
-  EXPECT_LE(std::abs(d.ppl_change()), 1e-3);
+  EXPECT_LE(std::abs(ppl_change), 1e-3);
   EXPECT_GE(d.mean_cosine(), 0.9999);
   // What the log tells users.
   EXPECT_NEAR(d.mean_kl(), kFastDrift.kl, 0.02 * kFastDrift.kl);
-  EXPECT_NEAR(d.ppl_change(), kFastDrift.ppl_change, 2e-5);
+  EXPECT_NEAR(ppl_change, kFastDrift.ppl_change, 2e-5);
 }
 
 // Protects: the same on the texts of the checkout, so that a machine without WikiText-2 notices
@@ -59,7 +54,8 @@ TEST(Fast, IsAsCloseAsBf16OnWikiText2) {
 TEST(Fast, IsCloseOnThePrompts) {
   std::vector<std::vector<TokenId>> texts;
   for (const Prompt& prompt : load_prompts()) texts.push_back(prompt.ids);
-  const DriftMeter d = measure(GoldenModel("auto"), GoldenModel("auto", 2, Numerics::kFast), texts);
+  const DriftMeter d =
+      measure(GoldenModel("auto"), GoldenModel("auto", 2, Numerics::kFast), texts).drift;
   std::printf("fast, %zu prompt positions: KL %.3e, cosine mean %.7f\n", d.positions(), d.mean_kl(),
               d.mean_cosine());
   EXPECT_LE(d.mean_kl(), 3e-4);
@@ -89,12 +85,14 @@ TEST(KvCache, CostsWhatTheDocsSay) {
   };
   for (const Case& c : kCases) {
     c.model.use_kv(c.dtype);
-    const DriftMeter d = measure(reference, c.model, texts);
+    const LogitsComparison comparison = measure(reference, c.model, texts);
+    const DriftMeter& d = comparison.drift;
+    const double ppl_change = perplexity_change(comparison.want, comparison.got).change;
     std::printf("%s, %s KV, %s: KL %.3e, PPL %+.4f %%, cosine mean %.7f, same top-1 %.2f %%\n",
                 &c.model == &fast ? "fast" : "exact",
                 std::string(kv_cache_dtype_name(c.dtype)).c_str(),
-                wikitext ? "WikiText-2" : "prompts", d.mean_kl(), 100 * d.ppl_change(),
-                d.mean_cosine(), 100 * d.same_top());
+                wikitext ? "WikiText-2" : "prompts", d.mean_kl(), 100 * ppl_change, d.mean_cosine(),
+                100 * d.same_top());
     EXPECT_LE(d.mean_kl(), c.most_kl);
     EXPECT_GT(d.mean_kl(), 0);
   }

@@ -69,7 +69,8 @@ std::vector<float> GoldenModel::logits(std::span<const TokenId> ids, int chunk, 
 std::vector<std::vector<float>> GoldenModel::hidden_states(std::span<const TokenId> ids) const {
   std::vector<std::vector<float>> stages(
       static_cast<std::size_t>(model_->config().num_hidden_layers) + 2);
-  const auto keep = [&](std::int32_t stage, TensorView h) {
+  const auto keep = [&](HiddenPoint point, std::int32_t stage, TensorView h) {
+    if (point != HiddenPoint::kResidual) return;
     stages[static_cast<std::size_t>(stage)].assign(h.data, h.data + h.rows * h.cols);
   };
   const HiddenObserver observer(keep);

@@ -23,6 +23,7 @@ class GoldenModel {
   GoldenModel(ModelFiles files, const std::string& isa, Numerics numerics);
 
   const Model& model() const { return *model_; }
+  std::optional<KvCacheDtype> kv_cache_dtype() const { return kv_cache_dtype_; }
 
   // For what follows; unset: the numerics' own.
   GoldenModel& use_kv(std::optional<KvCacheDtype> dtype) {

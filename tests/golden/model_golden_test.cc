@@ -6,7 +6,7 @@
 #include "golden_data.h"
 #include "golden_model.h"
 #include "kernels/dispatch.h"
-#include "model/drift.h"
+#include "measure/drift.h"
 
 namespace bitcpm::golden {
 namespace {

@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "golden_data.h"
 #include "golden_model.h"
-#include "model/drift.h"
+#include "measure/drift.h"
 #include "wikitext2.h"
 
 namespace bitcpm::golden {

@@ -1,4 +1,4 @@
-#include "bench_runs.h"
+#include "eval_windows.h"
 
 namespace bitcpm {
 namespace {
@@ -76,6 +76,6 @@ the town. So far the bridge has outlived all of their plans.
 
 }  // namespace
 
-std::string_view bench_text() { return kText; }
+std::string_view eval_sample() { return kText; }
 
 }  // namespace bitcpm
