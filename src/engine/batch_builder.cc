@@ -4,6 +4,14 @@
 
 namespace bitcpm {
 
+BatchBuilder::BatchBuilder(std::int32_t max_tokens, std::int32_t max_seqs) {
+  const auto tokens = static_cast<std::size_t>(max_tokens);
+  tokens_.reserve(tokens);
+  slices_.reserve(static_cast<std::size_t>(max_seqs));
+  logits_rows_.reserve(tokens);
+  uses_.reserve(tokens);
+}
+
 BatchView BatchBuilder::build(const StepPlan& plan) {
   tokens_.clear();
   slices_.clear();

@@ -19,6 +19,10 @@ struct LogitsUse {
 // Turns a step plan into the arrays a forward pass reads. Its memory is reused from step to step.
 class BatchBuilder {
  public:
+  // For steps of up to `max_tokens` tokens of up to `max_seqs` sequences nothing is allocated
+  // later.
+  BatchBuilder(std::int32_t max_tokens, std::int32_t max_seqs);
+
   // The view is valid until the next call, and while the plan's sequences stay as they are.
   BatchView build(const StepPlan& plan);
 

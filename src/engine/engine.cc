@@ -50,7 +50,9 @@ struct Engine::Impl {
                   model.config().eos_token_ids,
                   BlockPool(cache->num_blocks(), model.backend().kv_block_tokens())),
         sampler(model, RowSampler(model.backend(), model.config().vocab_size,
-                                  model.config().eos_token_ids, config.logprobs_mode)) {
+                                  model.config().eos_token_ids, config.logprobs_mode)),
+        batch(config.max_num_batched_tokens, config.max_num_seqs) {
+    sampled.reserve(static_cast<std::size_t>(config.max_num_batched_tokens));
     publish();
     thread = std::thread([this] { run(); });
   }

@@ -73,7 +73,8 @@ void LogitsProcessors::apply(std::span<float> logits, Sequence& sequence) {
   }
   for (const auto& [id, bias] : params.logit_bias) at(logits, id) += bias;
   if (has_penalties(params)) {
-    sequence.counts.catch_up(sequence.tokens, prompt_tokens);
+    sequence.counts.catch_up(sequence.tokens, prompt_tokens,
+                             prompt_tokens + static_cast<std::size_t>(params.max_tokens));
     penalize(logits, params, sequence.counts);
   }
 }

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "model/model.h"
+
 namespace bitcpm {
 
 RowSampler::RowSampler(Backend& backend, std::int32_t vocab_size,
@@ -11,6 +13,7 @@ RowSampler::RowSampler(Backend& backend, std::int32_t vocab_size,
   for (int i = 0; i < pool_.threads(); ++i) {
     samplers_.emplace_back(backend.logits_scan(), vocab_size, eos_token_ids, mode);
   }
+  results_.reserve(static_cast<std::size_t>(Model::kMaxLogitsRows));
 }
 
 std::span<const RowResult> RowSampler::run(std::span<const LogitsUse> uses, TensorView logits) {

@@ -32,7 +32,10 @@ Scheduler::Scheduler(const SchedulerConfig& config, std::vector<TokenId> eos_tok
   const auto seqs = static_cast<std::size_t>(config_.max_num_seqs);
   running_.reserve(seqs);
   plan_.reserve(seqs);
-  outcomes_.reserve(seqs + SpeculationConfig::kMaxTokens);
+  const SpeculationConfig& speculation = config_.speculation;
+  const auto drafting = std::min(config_.max_num_seqs, speculation.disable_by_batch_size);
+  outcomes_.reserve(
+      seqs + static_cast<std::size_t>(std::max(0, drafting * speculation.num_speculative_tokens)));
   finished_.reserve(seqs);
 }
 

@@ -244,7 +244,7 @@ class Workload {
   SchedulerConfig config_;
   std::int32_t blocks_;
   Scheduler scheduler_;
-  BatchBuilder batch_;
+  BatchBuilder batch_{config_.max_num_batched_tokens, config_.max_num_seqs};
   std::vector<std::uint64_t> kv_;  // what each slot of the cache holds
   std::vector<TokenId> prefixes_[3];
   std::map<RequestId, Expected> expected_;

@@ -4,13 +4,15 @@
 
 namespace bitcpm {
 
-void TokenCounts::catch_up(std::span<const TokenId> tokens, std::size_t prompt_tokens) {
+void TokenCounts::catch_up(std::span<const TokenId> tokens, std::size_t prompt_tokens,
+                           std::size_t longest) {
   if (tokens.size() < counted_) *this = {};
   if (counted_ == 0) {  // the prompt at once: adding its tokens one by one would be quadratic
     const auto prompt = tokens.first(std::min(prompt_tokens, tokens.size()));
     std::vector<TokenId> sorted(prompt.begin(), prompt.end());
     std::sort(sorted.begin(), sorted.end());
     sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+    entries_.reserve(sorted.size() + longest - prompt.size());
     for (const TokenId token : sorted) entries_.push_back({token, 0, true});
     counted_ = prompt.size();
   }

@@ -20,8 +20,9 @@ class TokenCounts {
   };
 
   // Counts what `tokens` (the first `prompt_tokens` are the prompt) has gained since the last call.
-  // What was counted must still be there unchanged; if there is less, all is counted anew.
-  void catch_up(std::span<const TokenId> tokens, std::size_t prompt_tokens);
+  // What was counted must still be there unchanged; if there is less, all is counted anew. Room is
+  // made once, for the `longest` tokens that there may come to be.
+  void catch_up(std::span<const TokenId> tokens, std::size_t prompt_tokens, std::size_t longest);
 
   std::span<const Entry> entries() const { return entries_; }  // one per distinct token, ascending
 

@@ -19,10 +19,10 @@ TEST(TokenCounts, GrowWithTheSequence) {
     for (int step = 0; step < 60; ++step) {
       if (step % 20 == 19) {
         tokens.resize(std::max(prompt_tokens, tokens.size() - 3));
-        counts.catch_up(tokens, prompt_tokens);
+        counts.catch_up(tokens, prompt_tokens, prompt_tokens + 200);
       }
       for (unsigned n = rng() % 3; n > 0; --n) tokens.push_back(static_cast<TokenId>(rng() % 50));
-      counts.catch_up(tokens, prompt_tokens);
+      counts.catch_up(tokens, prompt_tokens, prompt_tokens + 200);
       std::map<TokenId, std::pair<std::int32_t, bool>> want;
       for (std::size_t i = 0; i < tokens.size(); ++i) {
         auto& [outputs, in_prompt] = want[tokens[i]];

@@ -75,7 +75,11 @@ TokenFilter::TokenFilter(const LogitsScan& scan, std::size_t vocab_size)
     : scan_(scan),
       weights_(LogitsScan::padded(vocab_size)),
       sums_(LogitsScan::blocks(vocab_size)),
-      indices_(vocab_size) {}
+      indices_(vocab_size) {
+  candidates_.reserve(kMostListed);
+  gathered_.reserve(2 * LogitsScan::padded(kMostListed));
+  gathered_sums_.reserve(LogitsScan::blocks(kMostListed));
+}
 
 void TokenFilter::start(std::span<const float> logits, float largest, float temperature) {
   BITCPM_CHECK(logits.size() == indices_.size() && std::isfinite(largest) && temperature > 0);

@@ -1,8 +1,10 @@
 #include "backend/cpu/cpu_attention.h"
 
 #include <algorithm>
-#include <cstddef>
-#include <vector>
+#include <atomic>
+#include <tuple>
+
+#include "base/check.h"
 
 namespace bitcpm {
 namespace {
@@ -15,102 +17,61 @@ using kernels::kAttentionSplit;
 // enough that their outputs stay there as well.
 constexpr std::size_t kTileRows = 64;
 
-// Neighbouring tokens of one sequence with the query heads of one K/V head.
-struct Tile {
-  const SequenceSlice* sequence;
-  std::int64_t first_row;
-  std::size_t tokens;
-  std::size_t kv_head;
-  std::size_t parts;  // of the longest context in it
-};
+// Tiles that cost more than this share of what a thread has to do are divided into their parts.
+constexpr std::size_t kTasksPerThread = 4;
 
-struct HeadShape {
-  std::size_t kv_heads, heads, head_dim;  // heads: per K/V head
-};
-
-std::vector<Tile> make_tiles(const BatchView& batch, const HeadShape& shape) {
-  const std::size_t most = std::max<std::size_t>(1, kTileRows / shape.heads);
-  std::vector<Tile> tiles;
-  for (const SequenceSlice& sequence : batch.sequences) {
-    const auto rows = static_cast<std::size_t>(sequence.num_rows);
-    for (std::size_t t = 0; t < rows; t += most) {
-      const std::size_t tokens = std::min(most, rows - t);
-      const std::size_t context = static_cast<std::size_t>(sequence.first_position) + t + tokens;
-      for (std::size_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
-        tiles.push_back({&sequence, sequence.first_row + static_cast<std::int64_t>(t), tokens,
-                         kv_head, (context - 1) / kAttentionSplit + 1});
-      }
-    }
-  }
-  // The longest first, so that no thread is left alone with one at the end.
-  std::stable_sort(tiles.begin(), tiles.end(),
-                   [](const Tile& a, const Tile& b) { return a.parts > b.parts; });
-  return tiles;
+// body(thread, i) for every i in [0, count), whoever comes first; threads are numbered from 0.
+template <class Body>
+void share_out(ThreadPool& pool, std::size_t count, const Body& body) {
+  std::atomic<std::size_t> next{0};
+  const auto threads = std::min(count, static_cast<std::size_t>(pool.threads()));
+  pool.parallel_for(threads, 1, [&](std::size_t thread, std::size_t) {
+    for (std::size_t i = next++; i < count; i = next++) body(thread, i);
+  });
 }
 
-// The memory of some parts of one tile.
-class Parts {
+std::size_t whole_lines(std::size_t floats) { return (floats + 15) & ~std::size_t{15}; }
+
+}  // namespace
+
+// One call's operands, and what is done with them.
+class CpuAttention::Call {
  public:
-  Parts(std::size_t count, std::size_t rows, std::size_t head_dim)
-      : values_(count * rows * (head_dim + 2)) {
-    float* at = values_.data();
-    for (std::size_t i = 0; i < count; ++i, at += rows * (head_dim + 2)) {
-      parts_.push_back({at, at + rows * head_dim, at + rows * (head_dim + 1)});
-    }
-  }
-  const AttentionPart& operator[](std::size_t i) const { return parts_[i]; }
-  const AttentionPart* data() const { return parts_.data(); }
-
- private:
-  std::vector<float> values_;
-  std::vector<AttentionPart> parts_;
-};
-
-class Attend {
- public:
-  Attend(const kernels::KernelTable& table, const CpuAttention& attention, CpuLinearInput& out)
-      : table_(table), a_(attention), out_(out) {
-    const KvShape& kv = attention.cache.shape();
-    shape_.kv_heads = static_cast<std::size_t>(kv.num_key_value_heads);
-    shape_.head_dim = static_cast<std::size_t>(kv.head_dim);
-    shape_.heads = static_cast<std::size_t>(attention.q.cols) / shape_.head_dim / shape_.kv_heads;
-  }
-
-  const HeadShape& shape() const { return shape_; }
-  std::size_t rows(const Tile& tile) const { return tile.tokens * shape_.heads; }
+  Call(const kernels::KernelTable& table, const HeadShape& shape, const AttentionInput& input,
+       CpuLinearInput& out)
+      : table_(table), shape_(shape), in_(input), out_(out) {}
 
   void part(const Tile& tile, std::size_t index, const AttentionPart& part) const {
     const auto kv_head = static_cast<std::int32_t>(tile.kv_head);
     const std::int64_t position =
         tile.sequence->first_position + tile.first_row - tile.sequence->first_row;
     const AttentionArgs args{
-        .q = a_.q.row(tile.first_row) + offset(tile),
-        .ldq = static_cast<std::size_t>(a_.q.stride),
+        .q = in_.q.row(tile.first_row) + offset(tile),
+        .ldq = static_cast<std::size_t>(in_.q.stride),
         .tokens = tile.tokens,
         .heads = shape_.heads,
         .head_dim = shape_.head_dim,
-        .k_blocks = a_.cache.keys(a_.layer, kv_head),
-        .v_blocks = a_.cache.values(a_.layer, kv_head),
-        .block_stride = a_.cache.block_stride(),
+        .k_blocks = in_.cache.keys(in_.layer, kv_head),
+        .v_blocks = in_.cache.values(in_.layer, kv_head),
+        .block_stride = in_.cache.block_stride(),
         .block_ids = tile.sequence->block_ids.data(),
         .context = static_cast<std::size_t>(position) + 1,
-        .scale = a_.scale,
+        .scale = in_.scale,
     };
-    table_.attention[static_cast<std::size_t>(a_.cache.type())](args, index * kAttentionSplit,
-                                                                part);
+    table_.attention[static_cast<std::size_t>(in_.cache.type())](args, index * kAttentionSplit,
+                                                                 part);
   }
 
-  void merge(const Tile& tile, const AttentionPart* parts) const {
+  // values: scratch for the heads of one token
+  void merge(const Tile& tile, const AttentionPart* parts, float* values) const {
     const std::size_t width = shape_.heads * shape_.head_dim;
-    std::vector<float> values(width);
     for (std::size_t t = 0; t < tile.tokens; ++t) {
       for (std::size_t h = 0; h < shape_.heads; ++h) {
         table_.merge_attention(parts, tile.parts, t * shape_.heads + h, shape_.head_dim,
-                               values.data() + h * shape_.head_dim);
+                               values + h * shape_.head_dim);
       }
       out_.put(table_, tile.first_row + static_cast<std::int64_t>(t),
-               static_cast<std::int64_t>(offset(tile)), values.data(),
-               static_cast<std::int64_t>(width));
+               static_cast<std::int64_t>(offset(tile)), values, static_cast<std::int64_t>(width));
     }
   }
 
@@ -120,30 +81,10 @@ class Attend {
   }
 
   const kernels::KernelTable& table_;
-  const CpuAttention& a_;
+  const HeadShape& shape_;
+  const AttentionInput& in_;
   CpuLinearInput& out_;
-  HeadShape shape_{};
 };
-
-// One task per part: for a few streams with long contexts.
-void attend_parts(const Attend& attend, const std::vector<Tile>& tiles, ThreadPool& pool) {
-  struct Task {
-    std::size_t tile, part;
-  };
-  std::vector<Parts> parts;
-  std::vector<Task> tasks;
-  for (std::size_t i = 0; i < tiles.size(); ++i) {
-    parts.emplace_back(tiles[i].parts, attend.rows(tiles[i]), attend.shape().head_dim);
-    for (std::size_t p = 0; p < tiles[i].parts; ++p) tasks.push_back({i, p});
-  }
-  pool.parallel_for(tasks.size(), 1, [&](std::size_t i, std::size_t) {
-    attend.part(tiles[tasks[i].tile], tasks[i].part, parts[tasks[i].tile][tasks[i].part]);
-  });
-  pool.parallel_for(tiles.size(), 1,
-                    [&](std::size_t i, std::size_t) { attend.merge(tiles[i], parts[i].data()); });
-}
-
-}  // namespace
 
 const SequenceSlice& sequence_of(const BatchView& batch, std::int64_t row) {
   const auto after = std::upper_bound(
@@ -152,20 +93,106 @@ const SequenceSlice& sequence_of(const BatchView& batch, std::int64_t row) {
   return *(after - 1);
 }
 
-void attend(const kernels::KernelTable& table, ThreadPool& pool, const CpuAttention& attention,
-            CpuLinearInput& out) {
-  const Attend attend(table, attention, out);
-  const std::vector<Tile> tiles = make_tiles(attention.batch, attend.shape());
-  const auto threads = static_cast<std::size_t>(pool.threads());
-  if (tiles.size() < 4 * threads && tiles.front().parts > 1) {
-    attend_parts(attend, tiles, pool);
-    return;
+void CpuAttention::make_tiles(const BatchView& batch) {
+  const std::size_t most = std::max<std::size_t>(1, kTileRows / shape_.heads);
+  tiles_.clear();
+  for (const SequenceSlice& sequence : batch.sequences) {
+    const auto rows = static_cast<std::size_t>(sequence.num_rows);
+    for (std::size_t t = 0; t < rows; t += most) {
+      const std::size_t tokens = std::min(most, rows - t);
+      const std::size_t context = static_cast<std::size_t>(sequence.first_position) + t + tokens;
+      for (std::size_t kv_head = 0; kv_head < shape_.kv_heads; ++kv_head) {
+        tiles_.push_back({&sequence, sequence.first_row + static_cast<std::int64_t>(t), tokens,
+                          kv_head, (context - 1) / kAttentionSplit + 1, 0});
+      }
+    }
   }
-  pool.parallel_for(tiles.size(), 1, [&](std::size_t i, std::size_t) {
-    const Tile& tile = tiles[i];
-    const Parts parts(tile.parts, attend.rows(tile), attend.shape().head_dim);
-    for (std::size_t p = 0; p < tile.parts; ++p) attend.part(tile, p, parts[p]);
-    attend.merge(tile, parts.data());
+  // The longest first, so that no thread is left alone with one at the end.
+  std::sort(tiles_.begin(), tiles_.end(), [](const Tile& a, const Tile& b) {
+    if (a.cost() != b.cost()) return a.cost() > b.cost();
+    return std::tie(a.first_row, a.kv_head) < std::tie(b.first_row, b.kv_head);
+  });
+}
+
+void CpuAttention::make_tasks() {
+  std::size_t total = 0;
+  for (const Tile& tile : tiles_) total += tile.cost();
+  const std::size_t share = total / (kTasksPerThread * static_cast<std::size_t>(pool_.threads()));
+  tasks_.clear();
+  split_ = split_parts_ = split_floats_ = thread_parts_ = thread_floats_ = 0;
+  for (std::size_t i = 0; i < tiles_.size(); ++i) {
+    Tile& tile = tiles_[i];
+    const std::size_t floats = tile.parts * part_floats(tile);
+    if (tile.parts > 1 && tile.cost() > share && split_ == i) {
+      ++split_;
+      tile.first_part = split_parts_;
+      split_parts_ += tile.parts;
+      split_floats_ += floats;
+      for (std::size_t part = 0; part < tile.parts; ++part) tasks_.push_back({i, part});
+    } else {
+      thread_parts_ = std::max(thread_parts_, tile.parts);
+      thread_floats_ = std::max(thread_floats_, floats);
+      tasks_.push_back({i, kAllParts});
+    }
+  }
+  thread_floats_ += whole_lines(shape_.heads * shape_.head_dim);
+}
+
+// After this, nothing in parts_ or memory_ moves.
+void CpuAttention::make_room() {
+  const auto threads = static_cast<std::size_t>(pool_.threads());
+  const std::size_t bytes = (split_floats_ + threads * thread_floats_) * sizeof(float);
+  if (bytes > memory_.size()) {
+    memory_ = Buffer();
+    memory_ = Buffer::allocate(bytes);
+    BITCPM_CHECK(memory_.size() == bytes);
+  }
+  parts_.resize(std::max(parts_.size(), split_parts_ + threads * thread_parts_));
+  float* at = memory_.as<float>();
+  for (std::size_t i = 0; i < split_; ++i) {
+    place_parts(tiles_[i], tiles_[i].first_part, at);
+    at += tiles_[i].parts * part_floats(tiles_[i]);
+  }
+}
+
+std::size_t CpuAttention::part_floats(const Tile& tile) const {
+  return whole_lines(tile.tokens * shape_.heads * (shape_.head_dim + 2));
+}
+
+void CpuAttention::place_parts(const Tile& tile, std::size_t first_part, float* memory) {
+  const std::size_t rows = tile.tokens * shape_.heads;
+  for (std::size_t i = 0; i < tile.parts; ++i, memory += part_floats(tile)) {
+    float* max = memory + rows * shape_.head_dim;
+    parts_[first_part + i] = {memory, max, max + rows};
+  }
+}
+
+void CpuAttention::attend(const AttentionInput& input, CpuLinearInput& out) {
+  const KvShape& kv = input.cache.shape();
+  shape_.kv_heads = static_cast<std::size_t>(kv.num_key_value_heads);
+  shape_.head_dim = static_cast<std::size_t>(kv.head_dim);
+  shape_.heads = static_cast<std::size_t>(input.q.cols) / shape_.head_dim / shape_.kv_heads;
+  make_tiles(input.batch);
+  make_tasks();
+  make_room();
+  const Call call(table_, shape_, input, out);
+  const auto memory_of = [&](std::size_t thread) {
+    return memory_.as<float>() + split_floats_ + thread * thread_floats_;
+  };
+  const auto values_of = [&](std::size_t thread) {
+    return memory_of(thread + 1) - whole_lines(shape_.heads * shape_.head_dim);
+  };
+  share_out(pool_, tasks_.size(), [&](std::size_t thread, std::size_t i) {
+    const auto [index, part] = tasks_[i];
+    const Tile& tile = tiles_[index];
+    if (part != kAllParts) return call.part(tile, part, parts_[tile.first_part + part]);
+    const std::size_t first = split_parts_ + thread * thread_parts_;
+    place_parts(tile, first, memory_of(thread));
+    for (std::size_t p = 0; p < tile.parts; ++p) call.part(tile, p, parts_[first + p]);
+    call.merge(tile, parts_.data() + first, values_of(thread));
+  });
+  share_out(pool_, split_, [&](std::size_t thread, std::size_t i) {
+    call.merge(tiles_[i], parts_.data() + tiles_[i].first_part, values_of(thread));
   });
 }
 

@@ -181,8 +181,8 @@ class CpuBackend final : public Backend {
 
   void paged_attention(TensorView q, const BatchView& batch, const KvCache& cache,
                        std::int32_t layer, float scale, LinearInput& out) override {
-    attend(table_, pool_, {q, batch, static_cast<const CpuKvCache&>(cache), layer, scale},
-           cpu_input(out));
+    attention_.attend({q, batch, static_cast<const CpuKvCache&>(cache), layer, scale},
+                      cpu_input(out));
   }
 
  private:
@@ -208,6 +208,7 @@ class CpuBackend final : public Backend {
   kernels::KernelTable table_;
   CpuLogitsScan logits_scan_{table_};
   ThreadPool pool_;
+  CpuAttention attention_{table_, pool_};
   Arena arena_;  // of all weights
   HeadScreen screen_;
   bool fast_;

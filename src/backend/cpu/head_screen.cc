@@ -12,10 +12,12 @@ constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 constexpr std::size_t kPanelsPerClaim = 16;
 constexpr int kMostSkipped = 256;
 
-// The k-th largest of some lower bounds, fed one by one.
+// The k-th largest of some lower bounds, fed one by one. heap: memory to use
 class KthLargest {
  public:
-  explicit KthLargest(std::size_t k) : heap_(k, kMinusInfinity) {}
+  KthLargest(std::size_t k, std::vector<float>& heap) : heap_(heap) {
+    heap_.assign(k, kMinusInfinity);
+  }
   void add(float value) {
     if (!(value > heap_.front())) return;
     std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
@@ -25,7 +27,7 @@ class KthLargest {
   float value() const { return heap_.front(); }
 
  private:
-  std::vector<float> heap_;  // its front is the smallest
+  std::vector<float>& heap_;  // its front is the smallest
 };
 
 }  // namespace
@@ -77,7 +79,7 @@ void HeadScreen::mark_panels(TensorView out, std::int32_t top) {
     const float* score = out.row(t);
     const float* bound = bounds_.data() + static_cast<std::size_t>(t) * stride_;
     const auto vocab = static_cast<std::size_t>(out.cols);
-    KthLargest lower(static_cast<std::size_t>(top));
+    KthLargest lower(static_cast<std::size_t>(top), largest_);
     for (std::size_t r = 0; r < vocab; ++r) lower.add(score[r] - bound[r]);
     const float threshold = lower.value();
     for (std::size_t r = 0; r < vocab; ++r) {

@@ -37,9 +37,10 @@ class HeadScreen {
   std::vector<float> group_norms_;  // [rows, groups]
   std::vector<float> bounds_;       // [rows, vocab rounded up to panels]
   std::vector<std::uint8_t> marked_;
-  std::size_t stride_ = 0;  // of bounds_
-  int skip_ = 0;            // calls to sit out
-  int penalty_ = 0;         // how many the next failure costs
+  std::vector<float> largest_;  // scratch of mark_panels()
+  std::size_t stride_ = 0;      // of bounds_
+  int skip_ = 0;                // calls to sit out
+  int penalty_ = 0;             // how many the next failure costs
 };
 
 }  // namespace bitcpm
