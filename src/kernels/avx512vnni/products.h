@@ -8,7 +8,7 @@ namespace {
 // Sums, weights and inputs within 32 registers.
 struct Tiles {
   using Dense = TileSize<1, 8, 4>;
-  static constexpr size_t kQueries = 8, kValues = 4, kVectors = 4;
+  static constexpr size_t kQueries = 8, kValues = 8, kVectors = 2;
   static constexpr size_t kFieldsAtOnce = 4, kTokens = 3, kLone = 4;
 };
 

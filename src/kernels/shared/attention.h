@@ -16,16 +16,20 @@ inline void attend_chunk(const AttentionArgs& a, const AttentionPart& part, size
   AttentionRows<R> rows;
   rows.max = part.max + row;
   rows.sum = part.sum + row;
+  rows.first = row == 0;
   size_t most = 0;
+  size_t least = kChunk;
+  size_t token = row / a.heads;
+  size_t head = row % a.heads;
   for (size_t r = 0; r < R; ++r) {
-    const size_t token = (row + r) / a.heads;
-    const size_t head = (row + r) % a.heads;
     const size_t context = a.context + token;
     const size_t left = context > begin ? context - begin : 0;
     rows.q[r] = a.q + token * a.ldq + head * a.head_dim;
     rows.out[r] = part.out + (row + r) * a.head_dim;
     rows.valid[r] = left < kChunk ? left : kChunk;
     most = rows.valid[r] > most ? rows.valid[r] : most;
+    least = rows.valid[r] < least ? rows.valid[r] : least;
+    if (++head == a.heads) head = 0, ++token;
   }
   if (most == 0) return;
   alignas(64) float score[R][kChunk];
@@ -33,10 +37,13 @@ inline void attend_chunk(const AttentionArgs& a, const AttentionPart& part, size
   const size_t first_block = begin / kKvBlockTokens;
   const size_t blocks = (most + kKvBlockTokens - 1) / kKvBlockTokens;
   for (size_t b = 0; b < blocks; ++b) {
-    score_block(a, rows, block_at<Element>(a, a.k_blocks, first_block + b), b * kKvBlockTokens,
-                score);
+    score_block<Element>(a, rows, first_block + b, b * kKvBlockTokens, score);
   }
-  weigh_chunk(rows, blocks * kKvBlockTokens, score, keep);
+  if (least == kChunk) {
+    weigh_chunk<true>(rows, kChunk, score, keep);
+  } else {
+    weigh_chunk<false>(rows, blocks * kKvBlockTokens, score, keep);
+  }
   add_chunk<Element, V, D>(a, rows, first_block, score, keep);
 }
 

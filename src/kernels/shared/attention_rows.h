@@ -36,12 +36,21 @@ inline const uint16_t* scales_of(const AttentionArgs& a, const int8_t* elements,
          group * kKvBlockTokens;
 }
 
+// Asks for elements [first, last) of a block that will be needed soon. Memory keeps reading while
+// the core computes: values during scores, the next chunk's keys during values.
+template <class Element>
+inline void ask_for(const Element* block, size_t first, size_t last) {
+  const auto* end = reinterpret_cast<const char*>(block + last);
+  for (const auto* p = reinterpret_cast<const char*>(block + first); p < end; p += 64) prefetch(p);
+}
+
 // Rows of one tile in one chunk.
 template <size_t R>
 struct AttentionRows {
   const float* q[R];
   float* out[R];
   size_t valid[R];  // positions of the chunk that exist for this row
+  bool first;       // of their tile: they ask memory for what all rows will read next
   float* max;       // [R], updated; see AttentionPart
   float* sum;
 };

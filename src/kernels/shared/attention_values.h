@@ -13,6 +13,16 @@ struct ValueTile {
   size_t begin, end;
 };
 
+constexpr size_t kPositionsAtOnce = 8;  // divides a block
+
+// Keys of the block that lies a chunk after `block`; null if the context ends before.
+template <class Element>
+inline const Element* next_keys(const AttentionArgs& a, size_t block) {
+  const size_t next = block + kChunkBlocks;
+  return next * kKvBlockTokens < a.context + a.tokens - 1 ? block_at<Element>(a, a.k_blocks, next)
+                                                          : nullptr;
+}
+
 // out[r] = out[r] * keep[r] + weights V for R rows by D vectors; without the factor if not First.
 template <class Element, size_t R, size_t D, bool First, size_t Rows>
 inline void add_values(const AttentionArgs& a, const AttentionRows<Rows>& rows, const ValueTile& t,
@@ -26,14 +36,20 @@ inline void add_values(const AttentionArgs& a, const AttentionRows<Rows>& rows, 
       acc[r][d] = First ? mul(old, set1(keep[t.row + r])) : old;
     }
   }
+  const bool asks = rows.first && t.row == 0 && t.dim == 0;
   for (size_t j = t.begin; j < t.end;) {
-    const Element* v = block_at<Element>(a, a.v_blocks, t.first_block + j / kKvBlockTokens) + t.dim;
-    const size_t stop = (j / kKvBlockTokens + 1) * kKvBlockTokens;
-    for (const size_t end = stop < t.end ? stop : t.end; j < end; ++j) {
+    const size_t block = t.first_block + j / kKvBlockTokens;
+    const size_t at = j % kKvBlockTokens;
+    const Element* v = block_at<Element>(a, a.v_blocks, block) + at * a.head_dim + t.dim;
+    const size_t left = kPositionsAtOnce - at % kPositionsAtOnce;
+    const size_t count = left < t.end - j ? left : t.end - j;
+    const Element* next = asks ? next_keys<Element>(a, block) : nullptr;
+    if (next != nullptr) ask_for(next, at * a.head_dim, (at + count) * a.head_dim);
+#pragma GCC unroll 2
+    for (const size_t end = j + count; j < end; ++j, v += a.head_dim) {
       F16x value[D];
 #pragma GCC unroll 8
-      for (size_t d = 0; d < D; ++d)
-        value[d] = load_kv(v + j % kKvBlockTokens * a.head_dim + 16 * d);
+      for (size_t d = 0; d < D; ++d) value[d] = load_kv(v + 16 * d);
 #pragma GCC unroll 8
       for (size_t r = 0; r < R; ++r) {
         const F16x p = set1(weight[t.row + r][j]);
@@ -75,17 +91,18 @@ inline void add_dims(const AttentionArgs& a, const AttentionRows<Rows>& rows, si
   }
 }
 
-// All rows of a chunk, V at a time.
+// All rows of a chunk, V at a time, by D vectors; more vectors where there are fewer rows.
 template <class Element, size_t V, size_t D, size_t R>
 inline void add_rows(const AttentionArgs& a, const AttentionRows<R>& rows, size_t begin, size_t end,
                      size_t first_block, const float (*weight)[kChunk], const float* keep) {
-  size_t r = 0;
-  if constexpr (V <= R) {
-    for (; r + V <= R; r += V) {
-      add_dims<Element, V, D>(a, rows, r, begin, end, first_block, weight, keep);
-    }
+  constexpr size_t kRows = V < R ? V : R;
+  constexpr size_t kMost = kScaled<Element> ? kKvGroupDims / 16 : 4;
+  constexpr size_t kWide = D * (V / kRows);
+  constexpr size_t kVectors = kWide < kMost ? kWide : kMost;
+  static_assert(R % kRows == 0);
+  for (size_t r = 0; r < R; r += kRows) {
+    add_dims<Element, kRows, kVectors>(a, rows, r, begin, end, first_block, weight, keep);
   }
-  for (; r < R; ++r) add_dims<Element, 1, D>(a, rows, r, begin, end, first_block, weight, keep);
 }
 
 // scaled[r][j] = weight[r][j] * the scale of position j in this group of dimensions.
@@ -106,11 +123,10 @@ inline void add_chunk(const AttentionArgs& a, const AttentionRows<R>& rows, size
                       const float (*weight)[kChunk], const float* keep) {
   if constexpr (kScaled<Element>) {
     alignas(64) float scaled[R][kChunk];
-    constexpr size_t kVectors = D < kKvGroupDims / 16 ? D : kKvGroupDims / 16;
     for (size_t begin = 0; begin < a.head_dim; begin += kKvGroupDims) {
       const size_t end = begin + kKvGroupDims < a.head_dim ? begin + kKvGroupDims : a.head_dim;
       scale_weights(a, rows, first_block, begin / kKvGroupDims, weight, scaled);
-      add_rows<Element, V, kVectors>(a, rows, begin, end, first_block, scaled, keep);
+      add_rows<Element, V, D>(a, rows, begin, end, first_block, scaled, keep);
     }
   } else {
     add_rows<Element, V, D>(a, rows, 0, a.head_dim, first_block, weight, keep);
