@@ -8,6 +8,7 @@
 #include "bench_serve.h"
 #include "commands.h"
 #include "option_values.h"
+#include "speculative_config.h"
 #include "synthetic_options.h"
 
 namespace bitcpm {
@@ -16,6 +17,7 @@ namespace {
 constexpr std::int64_t kMostStreams = 4096;
 constexpr std::int64_t kMostTokens = std::int64_t{1} << 20;
 constexpr std::int64_t kMostRepeats = 1000;
+constexpr std::int64_t kMostLogprobs = 1000;
 
 // One thing to measure of a model here.
 struct BenchCommand {
@@ -55,6 +57,19 @@ BenchCommand add_kernels(CLI::App& bench, BenchOptions& options) {
   return {app, bench_kernels};
 }
 
+BenchCommand add_attention(CLI::App& bench, BenchOptions& options) {
+  CLI::App* app = add_bench(
+      bench, "attention", "What attention costs, by the length of the context",
+      "Example:\n  bitcpm bench attention --like minicpm4-0.5b --context 1K,8K,32K", options);
+  add_kv_timing_options(*app, options);
+  add_counts(*app, "--context", options.context, 1, kMostTokens,
+             "Positions that a stream's last token attends to (default: 1024,4096,16384,32768)");
+  add_counts(*app, "--batch", options.batch, 1, kMostStreams, "Streams at once (default: 1)");
+  add_count(*app, "--tokens", options.tokens, 1, kMostTokens,
+            "Tokens of each stream in a pass: 1 as in decoding (default), 512 as in a long prompt");
+  return {app, bench_attention};
+}
+
 BenchCommand add_decode(CLI::App& bench, BenchOptions& options) {
   CLI::App* app =
       add_bench(bench, "decode", "Generated tokens per second, for several numbers of streams",
@@ -76,6 +91,9 @@ BenchCommand add_decode(CLI::App& bench, BenchOptions& options) {
   add_count(*app, "--max-tokens", options.max_tokens, 2, kMostTokens,
             "Tokens that each stream generates (default: 64)");
   add_distribution_options(*app, options.sampling, "0", "");
+  add_count(*app, "--logprobs", options.logprobs, 0, kMostLogprobs,
+            "Most likely tokens to report of each token (default: none)");
+  add_speculative_config(*app, "--speculative-config", options.model.speculation);
   return {app, bench_decode};
 }
 
@@ -147,7 +165,7 @@ Command make_bench_command(CLI::App& root) {
   for (const BenchCommand& command :
        {add_latency(*bench, *options), add_throughput(*bench, *options),
         add_decode(*bench, *options), add_prefill(*bench, *options),
-        add_kernels(*bench, *options)}) {
+        add_attention(*bench, *options), add_kernels(*bench, *options)}) {
     commands.push_back({command.app, [options, command] { return command.run(*options); },
                         [options, command] { return bench_usage_error(*options, *command.app); }});
   }

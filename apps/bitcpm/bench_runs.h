@@ -8,6 +8,7 @@ namespace bitcpm {
 
 // What `bitcpm bench` can measure; each prints its report. docs/benchmarks.md says what they mean.
 Result<ExitCode> bench_kernels(const BenchOptions& options);
+Result<ExitCode> bench_attention(const BenchOptions& options);
 Result<ExitCode> bench_decode(const BenchOptions& options);
 Result<ExitCode> bench_prefill(const BenchOptions& options);
 Result<ExitCode> bench_latency(const BenchOptions& options);

@@ -26,10 +26,13 @@ struct BenchOptions {
   bool json = false;
 
   // Of some of them.
-  std::vector<std::int64_t> batch;          // decode, throughput; the first one: latency
+  std::vector<std::int64_t> batch;    // attention, decode, throughput; the first one: latency
+  std::vector<std::int64_t> context;  // attention; so is the next one
+  OptionalCount tokens;
   std::vector<std::int64_t> prompt_tokens;  // decode, prefill
   OptionalCount max_tokens;                 // decode
   SamplingOptions sampling;                 // decode; a temperature left out is 0
+  OptionalCount logprobs;                   // decode
   OptionalCount input_len, output_len;      // latency, throughput; so are the next two
   OptionalCount warmups, iterations;
 

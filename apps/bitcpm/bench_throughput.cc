@@ -113,6 +113,18 @@ Work decode_step_work(const ModelWork& work, const StreamLoad& load) {
   return work.of(1, streams, streams, streams * (load.prompt_tokens + load.max_tokens / 2.0));
 }
 
+// How many guessed tokens held, over all runs.
+std::string add_guesses(const LoadRuns& runs, json::object& result) {
+  std::int64_t guessed = 0, accepted = 0;
+  for (const StreamTimes& times : runs.times) {
+    guessed += times.guessed_tokens;
+    accepted += times.accepted_tokens;
+  }
+  result["guessed_tokens"] = guessed;
+  result["accepted_tokens"] = accepted;
+  return fmt::format("{} of {}", accepted, guessed);
+}
+
 void report_decode(const Bench& bench, const StreamLoad& load, const LoadRuns& runs,
                    Report& report) {
   const DeviceLimits& limits = bench.setting.limits;
@@ -145,6 +157,7 @@ void report_decode(const Bench& bench, const StreamLoad& load, const LoadRuns& r
   row.push_back(step ? fmt::format("{:.2f}", 1e3 * step->median) : "-");
   row.push_back(fmt::format("{:.1f} %", 100 * runs.forward_share));
   row.push_back(fmt::format("{:.1f} %", 100 * sampling.median));
+  if (load.speculation.num_speculative_tokens > 0) row.push_back(add_guesses(runs, result));
   report.add_row(std::move(row), step ? rate_cells(work, step->median, limits)
                                       : TableRow(rate_titles().size(), "-"));
   report.results.push_back(std::move(result));
@@ -217,11 +230,13 @@ Result<ExitCode> bench_decode(const BenchOptions& options) {
     }
     load.max_tokens = static_cast<std::int32_t>(options.max_tokens.value_or(load.max_tokens));
     load.kv_cache_dtype = options.model.kv_cache_dtype;
+    load.speculation = options.model.speculation;
     load.sampling = make_sampling_params(options.sampling, greedy);
+    if (options.logprobs) load.sampling.logprobs = static_cast<std::int32_t>(*options.logprobs);
   }
-  return run_loads("decode", options, loads,
-                   Report({"streams", "tok/s", "overall", "ms/step", "forward", "sampling"}),
-                   report_decode);
+  TableRow titles{"streams", "tok/s", "overall", "ms/step", "forward", "sampling"};
+  if (options.model.speculation.num_speculative_tokens > 0) titles.emplace_back("held");
+  return run_loads("decode", options, loads, Report(std::move(titles)), report_decode);
 }
 
 Result<ExitCode> bench_prefill(const BenchOptions& options) {

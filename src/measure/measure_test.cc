@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "backend/cpu/cpu_backend.h"
+#include "measure/attention_speed.h"
 #include "measure/evaluate.h"
 #include "measure/greedy_texts.h"
 #include "measure/layer_comparison.h"
@@ -91,6 +92,27 @@ TEST(StreamRun, RefusesWhatDoesNotFit) {
   const auto engine = start_engine_for(*model.loaded.model, {1, kSyntheticMaxPosition, 1});
   ASSERT_FALSE(engine.ok());
   EXPECT_NE(engine.error().message.find("positions"), std::string::npos);
+}
+
+// Protects: attention over a context is counted by hand from the shapes, measured as a part of its
+// pass, and refused before anything is allocated if the model has no such positions.
+TEST(AttentionProbe, CountsAndMeasures) {
+  const TestModel model(Numerics::kFast);
+  AttentionProbe probe =
+      AttentionProbe::make(*model.loaded.model, {.streams = 2, .tokens = 3, .context = 1100})
+          .value();
+  const Work work = probe.work();
+  EXPECT_EQ(work.f32_macs, 2 * 2 * 128 * 2 * (1098 + 1099 + 1100));  // scores and values, 2 layers
+  EXPECT_EQ(work.bytes, 2.0 * 1100 * 2 * 2 * 64 * 2);                // K and V of bf16, 2 layers
+  const double attention = probe.attention_seconds(3).min;
+  EXPECT_GT(attention, 0);
+  EXPECT_LT(attention, probe.pass_seconds(3).max);
+  const auto wrong = [&](ContextLoad load) {
+    return AttentionProbe::make(*model.loaded.model, load).error().message;
+  };
+  EXPECT_NE(wrong({.context = kSyntheticMaxPosition + 1}).find("positions"), std::string::npos);
+  EXPECT_NE(wrong({.tokens = 3, .context = 2}).find("context"), std::string::npos);
+  EXPECT_NE(wrong({.streams = 4096, .tokens = 17, .context = 17}).find("65536"), std::string::npos);
 }
 
 // Protects: a probe has copies enough, counts the arithmetic its form has, and measures a time.

@@ -107,6 +107,8 @@ Result<std::unique_ptr<Engine>> start_engine_for(const Model& model, const Strea
   const std::int64_t block = model.backend().kv_block_tokens();
   const std::int64_t kv_tokens = load.streams * ((length + block - 1) / block * block);
   config.kv_cache_dtype = load.kv_cache_dtype;
+  config.speculation = load.speculation;
+  config.max_logprobs = std::max(config.max_logprobs, load.sampling.logprobs.value_or(0));
   config.kv_cache_bytes =
       static_cast<std::size_t>(kv_tokens) * kv_bytes_per_token(model.kv_shape(load.kv_cache_dtype));
   if (config.kv_cache_bytes > usable_memory_bytes()) {
@@ -120,7 +122,7 @@ Result<std::unique_ptr<Engine>> start_engine_for(const Model& model, const Strea
 
 Result<StreamTimes> run_streams(Engine& engine, std::int32_t vocab_size, const StreamLoad& load,
                                 TokenProgress progress) {
-  const StepTotals before = engine.stats().steps;
+  const EngineStats before = engine.stats();
   SamplingParams params = load.sampling;
   params.ignore_eos = true;
   params.max_tokens = load.max_tokens;
@@ -143,7 +145,10 @@ Result<StreamTimes> run_streams(Engine& engine, std::int32_t vocab_size, const S
   }
   arrivals->wait_for(prompts.size(), progress);
   StreamTimes times = arrivals->summary(start);
-  times.steps = engine.stats().steps - before;
+  const EngineStats after = engine.stats();
+  times.steps = after.steps - before.steps;
+  times.guessed_tokens = after.speculation.draft_tokens - before.speculation.draft_tokens;
+  times.accepted_tokens = after.speculation.accepted_tokens - before.speculation.accepted_tokens;
   return times;
 }
 

@@ -24,6 +24,7 @@ struct StreamLoad {
   std::int32_t max_tokens = 64;
   std::optional<KvCacheDtype> kv_cache_dtype = std::nullopt;  // unset: the backend's default
   SamplingParams sampling = greedy_sampling();  // but its max_tokens, seed and ignore_eos
+  SpeculationConfig speculation = {};           // off, unless it says how many tokens
 
   std::int64_t generated_tokens() const { return std::int64_t{streams} * max_tokens; }
 };
@@ -36,10 +37,13 @@ struct StreamTimes {
   double overall_seconds = 0;  // from the first submit to the last token
   double prompt_seconds = 0;   // until every stream had its first token
   // The phase in which every stream decoded: from the last first token until the first stream
-  // ended. 0 steps if there was none.
+  // ended. 0 steps if there was none; with speculation, tokens of the first stream that ended count
+  // instead of steps.
   double decode_seconds = 0;
   std::int64_t decode_steps = 0;
-  StepTotals steps = {};  // of the engine, over the whole run
+  StepTotals steps = {};             // of the engine, over the whole run
+  std::int64_t guessed_tokens = 0;   // likewise
+  std::int64_t accepted_tokens = 0;  // of those
 };
 
 // Called about ten times a second with the tokens generated so far.

@@ -120,6 +120,18 @@ Result<LinearInputs> Model::make_inputs(std::int32_t max_rows) const {
   return inputs;
 }
 
+void Model::attend(std::int32_t layer, const BatchView& batch, const KvCache& cache, TensorView q,
+                   LinearInput& out) const {
+  const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
+  backend_->paged_attention(q, batch, cache, layer, scale, out);
+}
+
+void Model::attend(std::int32_t layer, const BatchView& batch, const KvCache& cache,
+                   Workspace& workspace) const {
+  const auto rows = static_cast<std::int64_t>(batch.tokens.size());
+  attend(layer, batch, cache, workspace.rows_.q.first_rows(rows), *workspace.inputs_.attention);
+}
+
 void Model::attention(const LayerWeights& layer, std::int32_t index, const BatchView& batch,
                       KvCache& cache, const Activations& rows, const LinearInputs& inputs) const {
   const std::array<LinearTarget, 3> qkv = {LinearTarget{layer.q_proj.get(), rows.q},
@@ -127,8 +139,7 @@ void Model::attention(const LayerWeights& layer, std::int32_t index, const Batch
                                            LinearTarget{layer.v_proj.get(), rows.v}};
   backend_->linear(*inputs.hidden, qkv);
   backend_->rope_append_kv(rows.q, rows.k, rows.v, {rows.cos, rows.sin}, batch, cache, index);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
-  backend_->paged_attention(rows.q, batch, cache, index, scale, *inputs.attention);
+  attend(index, batch, cache, rows.q, *inputs.attention);
   const LinearTarget out{layer.o_proj.get(), rows.delta};
   backend_->linear(*inputs.attention, {&out, 1});
 }

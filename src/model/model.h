@@ -97,6 +97,11 @@ class Model {
   void forward(const BatchView& batch, KvCache& cache, Workspace& workspace,
                const HiddenObserver* observer = nullptr) const;
 
+  // Attention of one layer to `cache`, as within forward(), for whatever queries the last pass of
+  // as many rows left in the workspace: to measure it alone.
+  void attend(std::int32_t layer, const BatchView& batch, const KvCache& cache,
+              Workspace& workspace) const;
+
   // Logits of entries [first, first + count) of the last forward's logits_rows;
   // count <= kMaxLogitsRows. top > 0: only the `top` largest of each row, ties included, are
   // needed; others may be minus infinity. -> [count, vocab], valid until the next call.
@@ -105,6 +110,8 @@ class Model {
 
  private:
   Result<LinearInputs> make_inputs(std::int32_t max_rows) const;
+  void attend(std::int32_t layer, const BatchView& batch, const KvCache& cache, TensorView q,
+              LinearInput& out) const;
   void attention(const LayerWeights& layer, std::int32_t index, const BatchView& batch,
                  KvCache& cache, const Activations& rows, const LinearInputs& inputs) const;
   void mlp(const LayerWeights& layer, const Activations& rows, const LinearInputs& inputs) const;

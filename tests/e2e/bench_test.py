@@ -6,7 +6,7 @@ import unittest
 
 import harness
 
-BENCH_COMMANDS = ("kernels", "decode", "prefill")
+BENCH_COMMANDS = ("kernels", "decode", "prefill", "attention")
 
 
 def bench(*args, env=None):
@@ -63,6 +63,16 @@ class Bench(unittest.TestCase):
                 self.check_spread(result["step_s"])
                 self.check_rates(report, result)
 
+    def test_decode_as_requests_ask(self):
+        """With log-probabilities, and with guesses, which change no token but the time."""
+        config = '{"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_min": 1}'
+        report = bench("decode", "--batch", 1, "--max-tokens", 64, "--repeat", 1, "--logprobs", 2,
+                       "--temperature", 0.5, "--speculative-config", config)
+        result = report["results"][0]
+        self.assertGreater(result["guessed_tokens"], 0)
+        self.assertLessEqual(result["accepted_tokens"], result["guessed_tokens"])
+        self.check_spread(result["sampling_share"])
+
     def test_prefill(self):
         """A prompt longer than a pass, and one of a single token."""
         report = bench("prefill", "--prompt-tokens", "600,1", "--repeat", 1)
@@ -71,6 +81,20 @@ class Bench(unittest.TestCase):
             self.check_spread(result["prefill_tokens_per_s"])
             self.check_spread(result["prefill_s"])
             self.check_rates(report, result)
+
+    def test_attention(self):
+        """A row per batch size and context; attention is a part of its pass."""
+        report = bench("attention", "--context", "64,1.5k", "--batch", "1,2", "--repeat", 1)
+        self.assertEqual([(r["streams"], r["context"]) for r in report["results"]],
+                         [(1, 64), (1, 1500), (2, 64), (2, 1500)])
+        for result in report["results"]:
+            self.check_spread(result["pass_s"])
+            self.check_spread(result["attention_s"])
+            self.assertEqual(result["attention_share"],
+                             result["attention_s"]["median"] / result["pass_s"]["median"])
+            self.assertAlmostEqual(
+                result["compute_share"],
+                result["macs_per_s"] / report["limits"]["f32_macs_per_s"], places=6)
 
     def test_kernels(self):
         """Every linear of the model is in it once, with four numbers of tokens."""
@@ -97,7 +121,8 @@ class Bench(unittest.TestCase):
     def test_what_cannot_run_says_why(self):
         """A model that is not there, and more tokens than it has positions."""
         for args, word in ((("decode", "/no/such/model"), "/no/such/model"),
-                           (("prefill", "--prompt-tokens", "1M"), "positions")):
+                           (("prefill", "--prompt-tokens", "1M"), "positions"),
+                           (("attention", "--context", "1M"), "positions")):
             done = harness.run("bench", *args)
             self.assertEqual(done.returncode, 1, done.stdout)
             self.assertIn(word, done.stderr)
