@@ -15,10 +15,11 @@ constexpr double kGiga = 1e9;
 std::string heading(const BenchSetting& setting) {
   return fmt::format(
       "{}: {}; numerics {}; {}; median of {}\n"
-      "limits: reads {:.1f} GB/s, int8 {:.1f} GMAC/s ({}), f32 {:.1f} GMAC/s\n\n",
+      "limits: reads {:.1f} GB/s, int8 {:.1f} GMAC/s ({}), bf16 {:.1f}, f32 {:.1f}\n\n",
       setting.command, visible(setting.model), setting.numerics, setting.device, setting.repeat,
       setting.limits.read_bytes_per_s / kGiga, setting.limits.int8_macs_per_s / kGiga,
-      setting.limits.int8_instruction, setting.limits.f32_macs_per_s / kGiga);
+      setting.limits.int8_instruction, setting.limits.bf16_macs_per_s / kGiga,
+      setting.limits.f32_macs_per_s / kGiga);
 }
 
 json::object report_json(const BenchSetting& setting, json::array results) {
@@ -32,6 +33,7 @@ json::object report_json(const BenchSetting& setting, json::array results) {
            {{"read_bytes_per_s", setting.limits.read_bytes_per_s},
             {"int8_macs_per_s", setting.limits.int8_macs_per_s},
             {"int8_instruction", setting.limits.int8_instruction},
+            {"bf16_macs_per_s", setting.limits.bf16_macs_per_s},
             {"f32_macs_per_s", setting.limits.f32_macs_per_s}}},
           {"results", std::move(results)}};
 }

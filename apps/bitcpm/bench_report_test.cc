@@ -21,8 +21,10 @@ TEST(BenchReport, TableLinesUp) {
 
 // Protects: every table has a cell per title, and the nearer limit is named.
 TEST(BenchReport, RatesAndShares) {
-  const DeviceLimits limits{
-      .read_bytes_per_s = 40e9, .int8_macs_per_s = 400e9, .f32_macs_per_s = 100e9};
+  const DeviceLimits limits{.read_bytes_per_s = 40e9,
+                            .int8_macs_per_s = 400e9,
+                            .bf16_macs_per_s = 100e9,
+                            .f32_macs_per_s = 100e9};
   const Work work{.int8_macs = 100e9, .bytes = 5e9};
   EXPECT_EQ(rate_cells(work, 0.5, limits),
             (TableRow{"10.00", "200.0", "25.0 %", "50.0 %", "compute"}));

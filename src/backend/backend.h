@@ -55,7 +55,8 @@ struct RopeAngles {
 struct DeviceLimits {
   double read_bytes_per_s = 0;             // from memory that no cache holds
   double int8_macs_per_s = 0;              // products of int8 pairs, added up in int32
-  double f32_macs_per_s = 0;               // the same in f32
+  double bf16_macs_per_s = 0;              // of bf16 pairs, added up in f32
+  double f32_macs_per_s = 0;               // in f32
   std::string_view int8_instruction = "";  // which does those of int8
 };
 

@@ -47,18 +47,19 @@ std::vector<LinearShape> random_shapes() {
 }
 
 // y of one kernel on guarded copies; lanes past `rows` must stay untouched.
-template <class Run>
-std::vector<float> run_linear(const LinearShape& s, const std::vector<float>& x, const Run& run) {
+template <class Activation, class Run>
+std::vector<float> run_linear(const LinearShape& s, const std::vector<Activation>& x,
+                              const Run& run) {
   const std::size_t ldx = s.cols + 3;
   const std::size_t ldy = s.rows + 5;
-  std::vector<float> strided((s.tokens - 1) * ldx + s.cols);
+  std::vector<Activation> strided((s.tokens - 1) * ldx + s.cols);
   for (std::size_t t = 0; t < s.tokens; ++t) {
     std::copy_n(x.begin() + static_cast<std::ptrdiff_t>(t * s.cols), s.cols,
                 strided.begin() + static_cast<std::ptrdiff_t>(t * ldx));
   }
-  GuardedArray<float> in(strided);
+  GuardedArray<Activation> in(strided);
   GuardedArray<float> out(std::vector<float>((s.tokens - 1) * ldy + s.rows, -7.0f));
-  run(LinearIo{in.data(), ldx, out.data(), ldy, s.tokens});
+  run(RowsIo<Activation>{in.data(), ldx, out.data(), ldy, s.tokens});
   const std::vector<float> all = out.values();
   std::vector<float> y;
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -91,10 +92,34 @@ double worst_rounding(const LinearShape& s, const std::vector<float>& x,
   return worst;
 }
 
-// A chain of at most kAccumulationBlock additions, then one per block: the classical bound.
-double rounding_bound(const LinearShape& s) {
-  return static_cast<double>(std::min(s.cols, kAccumulationBlock) + s.cols / kAccumulationBlock +
-                             3);
+// A chain of at most `block` additions, then one per block: the classical bound.
+double rounding_bound(const LinearShape& s, std::size_t block) {
+  return static_cast<double>(std::min(s.cols, block) + s.cols / block + 3);
+}
+
+// Weights that bf16 holds, in panels: [panels][cols][16].
+std::vector<float> draw_weights(const LinearShape& s, unsigned seed) {
+  std::vector<float> values = draw_floats(panels_of(s.rows) * s.cols * kPanelRows, seed);
+  for (float& value : values) value = bf16_to_f32(bf16_from_f32(value));
+  return values;
+}
+
+std::vector<std::uint32_t> pairs_of(const std::vector<float>& values) {
+  std::vector<std::uint32_t> pairs(values.size() / 2);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    const std::size_t lane = i % kPanelRows;
+    const std::size_t k = i / kPanelRows * 2;
+    pairs[i] = bf16_from_exact(values[k * kPanelRows + lane]) |
+               static_cast<std::uint32_t>(bf16_from_exact(values[(k + 1) * kPanelRows + lane]))
+                   << 16;
+  }
+  return pairs;
+}
+
+auto weight_in(const LinearShape& s, const std::vector<float>& values) {
+  return [&](std::size_t r, std::size_t k) {
+    return static_cast<double>(values[(r / kPanelRows * s.cols + k) * kPanelRows + r % kPanelRows]);
+  };
 }
 
 // Protects: every level's product of dense bf16 and f32 weights equals the scalar one bit for bit,
@@ -105,18 +130,9 @@ TEST(DenseLinear, EveryIsaEqualsScalar) {
   for (const LinearShape& s : random_shapes()) {
     ++seed;
     const std::size_t panels = panels_of(s.rows);
-    std::vector<float> values = draw_floats(panels * s.cols * kPanelRows, seed);
-    for (float& value : values) value = bf16_to_f32(bf16_from_f32(value));
-    std::vector<std::uint32_t> pairs(values.size() / 2);
-    for (std::size_t i = 0; i < pairs.size(); ++i) {
-      const std::size_t lane = i % kPanelRows;
-      const std::size_t k = i / kPanelRows * 2;
-      pairs[i] = bf16_from_exact(values[k * kPanelRows + lane]) |
-                 static_cast<std::uint32_t>(bf16_from_exact(values[(k + 1) * kPanelRows + lane]))
-                     << 16;
-    }
+    const std::vector<float> values = draw_weights(s, seed);
     const std::vector<float> x = draw_floats(s.tokens * s.cols, seed + 1000);
-    GuardedArray<std::uint32_t> guarded_pairs(pairs);
+    GuardedArray<std::uint32_t> guarded_pairs(pairs_of(values));
     GuardedArray<float> guarded_values(values);
     std::vector<float> want;
     for (const KernelTable& table : testable_tables()) {
@@ -128,14 +144,56 @@ TEST(DenseLinear, EveryIsaEqualsScalar) {
       });
       if (want.empty()) {
         want = narrow;
-        const auto weight = [&](std::size_t r, std::size_t k) {
-          return static_cast<double>(
-              values[(r / kPanelRows * s.cols + k) * kPanelRows + r % kPanelRows]);
-        };
-        EXPECT_LE(worst_rounding(s, x, narrow, weight), rounding_bound(s));
+        EXPECT_LE(worst_rounding(s, x, narrow, weight_in(s, values)),
+                  rounding_bound(s, kAccumulationBlock));
       }
       expect_same_bits(want, narrow, std::string(table.isa) + " bf16");
       expect_same_bits(want, wide, std::string(table.isa) + " f32");
+    }
+  }
+}
+
+// Protects: the same where activations are bf16, and more tokens than any level takes at once.
+TEST(Bf16Products, EveryIsaEqualsScalar) {
+  std::vector<LinearShape> shapes = random_shapes();
+  shapes.insert(shapes.end(), {{40, 64, 16}, {48, 256, 32}, {35, 96, 47}, {16, 64, 133}});
+  unsigned seed = 200;
+  for (const LinearShape& s : shapes) {
+    ++seed;
+    const std::vector<float> values = draw_weights(s, seed);
+    std::vector<float> x = draw_floats(s.tokens * s.cols, seed + 1000, 20);
+    std::vector<std::uint16_t> rounded;
+    for (float& value : x) {
+      rounded.push_back(bf16_from_f32(value));
+      value = bf16_to_f32(rounded.back());
+    }
+    GuardedArray<std::uint32_t> pairs(pairs_of(values));
+    std::vector<float> want;
+    for (const KernelTable& table : testable_tables()) {
+      const auto got = run_linear(s, rounded, [&](const Bf16Io& io) {
+        table.bf16_products({pairs.data(), s.rows, s.cols}, 0, panels_of(s.rows), io);
+      });
+      if (want.empty()) {
+        want = got;
+        EXPECT_LE(worst_rounding(s, x, got, weight_in(s, values)), rounding_bound(s, kBf16Block));
+      }
+      expect_same_bits(want, got, std::string(table.isa) + " of " + std::to_string(s.tokens));
+    }
+  }
+}
+
+// Protects: every level rounds to bf16 as base/dtype.h does, ties, infinities and NaN included.
+TEST(Bf16Products, RoundsToNearest) {
+  std::vector<float> x = draw_floats(64, 9, 100);
+  const float special[] = {0.0f,     -0.0f,     1.00390625f, 1.01171875f, 3.4e38f, -3.4e38f,
+                           HUGE_VALF, -HUGE_VALF, NAN,        1e-40f,      -1.0f};
+  std::copy(std::begin(special), std::end(special), x.begin());
+  GuardedArray<float> in(x);
+  for (const KernelTable& table : testable_tables()) {
+    GuardedArray<std::uint16_t> out(std::vector<std::uint16_t>(x.size()));
+    table.round_to_bf16(in.data(), x.size(), out.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      EXPECT_EQ(out.data()[i], bf16_from_f32(x[i])) << table.isa << " of " << x[i];
     }
   }
 }

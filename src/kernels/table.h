@@ -18,6 +18,7 @@ namespace bitcpm::kernels {
 
 constexpr size_t kPanelRows = 16;           // rows of a weight matrix that travel together
 constexpr size_t kAccumulationBlock = 128;  // most products summed before the sum is folded away
+constexpr size_t kBf16Block = 32;           // likewise where activations are bf16
 
 // Dense weight rows in panels of 16; lane r of a word is row 16 * panel + r. Rows past the last are
 // zero.
@@ -30,17 +31,20 @@ struct F32Panels {
   size_t rows, cols;
 };
 
-// Rows of activations and of results.
-struct LinearIo {
-  const float* x;  // [tokens, ldx], the first cols of each row
+// Rows of activations, of f32 or of bf16, and of results.
+template <class Activation>
+struct RowsIo {
+  const Activation* x;  // [tokens, ldx], the first cols of each row
   size_t ldx;
   float* y;  // [tokens, ldy], the first rows of each row
   size_t ldy;
   size_t tokens;
 };
+using LinearIo = RowsIo<float>;
+using Bf16Io = RowsIo<uint16_t>;
 
-// One round of a peak loop: this many sixteen-lane multiply-adds, of one f32 or four int8 products
-// per lane.
+// One round of a peak loop: this many sixteen-lane multiply-adds, of one f32 (or bf16) or four int8
+// products per lane.
 constexpr size_t kPeakOps = 48;
 constexpr size_t kF32PeakMacs = kPeakOps * 16;
 constexpr size_t kInt8PeakMacs = kPeakOps * 64;
@@ -53,6 +57,13 @@ struct KernelTable {
   // (even + odd).
   void (*bf16_linear)(const Bf16Panels& w, size_t first, size_t last, const LinearIo& io);
   void (*f32_linear)(const F32Panels& w, size_t first, size_t last, const LinearIo& io);
+
+  // The same from activations of bf16, in blocks of 32 in-features: what tdpbf16ps does with a tile
+  // (Intel SDM; both leave subnormal numbers aside). w.cols a multiple of 32.
+  void (*bf16_products)(const Bf16Panels& w, size_t first, size_t last, const Bf16Io& io);
+
+  // The nearest bf16, ties to even; a NaN stays one. n a multiple of 16.
+  void (*round_to_bf16)(const float* x, size_t n, uint16_t* out);
 
   // out = (x / sqrt(mean(x^2) + eps)) * weight; n a multiple of 16. out may alias x.
   void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* out);
@@ -94,6 +105,7 @@ struct KernelTable {
   void (*int8_peak)(size_t rounds);  // a multiple of 32
   const char* int8_instruction;      // that int8_peak measures
   void (*f32_peak)(size_t rounds);
+  void (*bf16_peak)(size_t rounds);  // of bf16_products; a multiple of 64
   void (*read_bytes)(const void* data, size_t bytes);
 };
 

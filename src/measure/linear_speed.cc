@@ -53,7 +53,11 @@ Result<LinearProbe> LinearProbe::make(Backend& backend, Numerics numerics, Quant
   LinearProbe probe(backend);
   const bool is_ternary = matrix.form == WeightForm::kTernary;
   const bool is_fast = numerics == Numerics::kFast;
-  if (is_fast && (is_head || is_ternary)) probe.macs_ = &Work::int8_macs;
+  if (is_fast) {
+    const bool is_bf16 = !is_head && matrix.form == WeightForm::kBf16;
+    if (is_head || is_ternary) probe.macs_ = &Work::int8_macs;
+    if (is_bf16) probe.macs_ = &Work::bf16_macs;
+  }
   if (!is_fast && is_ternary) probe.macs_ = &Work::int16_macs;
   probe.use_ = use;
   std::size_t bytes = 0;

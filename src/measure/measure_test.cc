@@ -61,13 +61,17 @@ TEST(Work, CountsByShape) {
 
 // Protects: the shares, and which of them binds.
 TEST(Work, SharesOfLimits) {
-  const DeviceLimits limits{.read_bytes_per_s = 10, .int8_macs_per_s = 100, .f32_macs_per_s = 20};
+  const DeviceLimits limits{.read_bytes_per_s = 10,
+                            .int8_macs_per_s = 100,
+                            .bf16_macs_per_s = 40,
+                            .f32_macs_per_s = 20};
   const Shares read = shares_of({.int8_macs = 50, .f32_macs = 2, .bytes = 16}, 2, limits);
   EXPECT_DOUBLE_EQ(read.bandwidth, 0.8);
   EXPECT_DOUBLE_EQ(read.compute, 0.3);
   EXPECT_EQ(read.binding(), "read");
   EXPECT_EQ(shares_of({.f32_macs = 20, .bytes = 1}, 2, limits).binding(), "compute");
   EXPECT_DOUBLE_EQ(shares_of({.int16_macs = 50}, 2, limits).compute, 0.5);
+  EXPECT_DOUBLE_EQ(shares_of({.bf16_macs = 40}, 2, limits).compute, 0.5);
 }
 
 // Protects: every stream runs to its length, and the phase of pure decoding lies inside the run.

@@ -13,9 +13,8 @@ ModelWork::ModelWork(const LoadedModel& loaded, Numerics numerics,
     if (slot.kind == SlotKind::kProjection) projections += values;
     if (slot.kind == SlotKind::kHead) head_macs_ = values;
   }
-  // Projections that are not ternary keep f32 activations.
   ternary_macs_per_token_ = static_cast<double>(loaded.report.ternary_parameters);
-  f32_macs_per_token_ = projections - ternary_macs_per_token_;
+  dense_macs_per_token_ = projections - ternary_macs_per_token_;
   is_fast_ = numerics == Numerics::kFast;
   pass_bytes_ = static_cast<double>(loaded.model->pass_bytes());
   kv_bytes_per_token_ =
@@ -25,7 +24,7 @@ ModelWork::ModelWork(const LoadedModel& loaded, Numerics numerics,
 Work ModelWork::of(double passes, double tokens, double logits, double kv_tokens) const {
   Work work;
   (is_fast_ ? work.int8_macs : work.int16_macs) = tokens * ternary_macs_per_token_;
-  work.f32_macs = tokens * f32_macs_per_token_;
+  (is_fast_ ? work.bf16_macs : work.f32_macs) = tokens * dense_macs_per_token_;
   (is_fast_ ? work.int8_macs : work.f32_macs) += logits * head_macs_;
   work.bytes = passes * pass_bytes_ + kv_tokens * kv_bytes_per_token_;
   return work;
@@ -33,8 +32,10 @@ Work ModelWork::of(double passes, double tokens, double logits, double kv_tokens
 
 Shares shares_of(const Work& work, double seconds, const DeviceLimits& limits) {
   const double int8_macs = work.int8_macs + 2 * work.int16_macs;
-  return {work.bytes / limits.read_bytes_per_s / seconds,
-          (int8_macs / limits.int8_macs_per_s + work.f32_macs / limits.f32_macs_per_s) / seconds};
+  const double compute_seconds = int8_macs / limits.int8_macs_per_s +
+                                 work.bf16_macs / limits.bf16_macs_per_s +
+                                 work.f32_macs / limits.f32_macs_per_s;
+  return {work.bytes / limits.read_bytes_per_s / seconds, compute_seconds / seconds};
 }
 
 }  // namespace bitcpm

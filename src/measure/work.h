@@ -16,10 +16,11 @@ namespace bitcpm {
 struct Work {
   double int8_macs = 0;
   double int16_macs = 0;  // int16 by ternary, two products of int8 each
+  double bf16_macs = 0;
   double f32_macs = 0;
   double bytes = 0;
 
-  double macs() const { return int8_macs + int16_macs + f32_macs; }
+  double macs() const { return int8_macs + int16_macs + bf16_macs + f32_macs; }
 };
 
 // What the passes of one model cost.
@@ -35,7 +36,7 @@ class ModelWork {
 
  private:
   double ternary_macs_per_token_ = 0;
-  double f32_macs_per_token_ = 0;
+  double dense_macs_per_token_ = 0;
   double head_macs_ = 0;
   bool is_fast_ = false;
   double pass_bytes_ = 0;

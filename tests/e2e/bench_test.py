@@ -26,7 +26,7 @@ class Bench(unittest.TestCase):
     def check_rates(self, report, result):
         """Positive rates, and shares that follow from them and the limits."""
         limits = report["limits"]
-        for key in ("read_bytes_per_s", "int8_macs_per_s", "f32_macs_per_s"):
+        for key in ("read_bytes_per_s", "int8_macs_per_s", "bf16_macs_per_s", "f32_macs_per_s"):
             self.assertGreater(limits[key], 0)
         self.assertAlmostEqual(result["bandwidth_share"],
                                result["bytes_per_s"] / limits["read_bytes_per_s"], places=6)

@@ -62,7 +62,7 @@ class CpuBackend final : public Backend {
     if (matrix.form == WeightForm::kTernary) {
       return FieldWeight::pack(matrix, arena_, pool_);
     }
-    return PanelWeight::pack(std::move(matrix), arena_, pool_);
+    return PanelWeight::pack(std::move(matrix), fast_, arena_, pool_);
   }
   Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix,
                                                        bool embeds) override {
@@ -74,9 +74,10 @@ class CpuBackend final : public Backend {
       std::span<const PreparedWeight* const> consumers) override {
     CpuLinearInput::Forms forms{};
     for (const PreparedWeight* consumer : consumers) {
-      const bool codes = static_cast<const CpuWeight*>(consumer)->reads_codes();
-      forms.codes |= codes;
-      forms.floats |= !codes;
+      const InputForm form = static_cast<const CpuWeight*>(consumer)->input_form();
+      forms.floats |= form == InputForm::kFloats;
+      forms.bf16 |= form == InputForm::kBf16;
+      forms.codes |= form == InputForm::kCodes;
     }
     forms.code_form = !fast_                    ? kernels::ActForm::kInt16
                       : use == InputUse::kGated ? kernels::ActForm::kInt8Outlier

@@ -90,10 +90,16 @@ Result<DeviceLimits> measure_cpu_limits(const kernels::KernelTable& table, int t
     table.int8_peak(kCallRounds);
     return static_cast<double>(kCallRounds * kernels::kInt8PeakMacs);
   });
-  limits.f32_macs_per_s = best_rate(threads, [&](int, std::size_t) {
-    table.f32_peak(kCallRounds);
-    return static_cast<double>(kCallRounds * kernels::kF32PeakMacs);
-  });
+  const auto float_rate = [&](void (*peak)(std::size_t)) {
+    return best_rate(threads, [&](int, std::size_t) {
+      peak(kCallRounds);
+      return static_cast<double>(kCallRounds * kernels::kF32PeakMacs);
+    });
+  };
+  limits.f32_macs_per_s = float_rate(table.f32_peak);
+  // Where the same instructions do both, the same figure.
+  limits.bf16_macs_per_s =
+      table.bf16_peak == table.f32_peak ? limits.f32_macs_per_s : float_rate(table.bf16_peak);
   return limits;
 }
 

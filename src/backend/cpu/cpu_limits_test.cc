@@ -18,12 +18,13 @@ TEST(CpuLimits, ArePositiveFiniteAndPossible) {
     for (const int threads : {1, 3}) {
       const DeviceLimits limits = measure_cpu_limits(table, threads).value();
       for (const double rate :
-           {limits.read_bytes_per_s, limits.int8_macs_per_s, limits.f32_macs_per_s}) {
+           {limits.read_bytes_per_s, limits.int8_macs_per_s, limits.bf16_macs_per_s, limits.f32_macs_per_s}) {
         EXPECT_TRUE(std::isfinite(rate)) << level;
         EXPECT_GT(rate, 1e6) << level;
       }
       // No core does 4096 int8 or 512 f32 multiply-adds in a cycle of a fifth of a nanosecond.
       EXPECT_LT(limits.int8_macs_per_s, threads * 4096 * 5e9) << level;
+      EXPECT_LT(limits.bf16_macs_per_s, threads * 2048 * 5e9) << level;
       EXPECT_LT(limits.f32_macs_per_s, threads * 512 * 5e9) << level;
     }
   }

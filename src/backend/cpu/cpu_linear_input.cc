@@ -20,7 +20,10 @@ Result<std::unique_ptr<LinearInput>> CpuLinearInput::allocate(std::int64_t max_r
     if (wanted) buffer = Buffer::allocate(bytes);
     return !wanted || buffer.size() == bytes;
   };
+  const std::size_t padded =
+      static_cast<std::size_t>(max_rows) * bf16_pitch(static_cast<std::size_t>(cols));
   if (!take(forms.floats, count * sizeof(float), input->values_) ||
+      !take(forms.bf16, padded * sizeof(std::uint16_t), input->bf16_) ||
       !take(forms.codes, count * planes_of(forms.code_form), input->codes_) ||
       !take(forms.codes, groups * sizeof(float), input->scales_) ||
       !take(forms.codes, groups * sizeof(std::int32_t), input->sums_) ||
@@ -48,6 +51,11 @@ kernels::QuantizedRows CpuLinearInput::codes_at(std::int64_t t, std::int64_t beg
 void CpuLinearInput::put(const kernels::KernelTable& table, std::int64_t t, std::int64_t begin,
                          const float* values, std::int64_t count) {
   if (has_floats_ && values != row(t) + begin) std::copy_n(values, count, row(t) + begin);
+  if (bf16_.size() > 0) {
+    const std::size_t row = static_cast<std::size_t>(t) * bf16_pitch(static_cast<std::size_t>(cols_));
+    table.round_to_bf16(values, static_cast<std::size_t>(count),
+                        bf16_.as<std::uint16_t>() + row + begin);
+  }
   if (quantized_.codes == nullptr) return;
   table.quantize(values, static_cast<std::size_t>(count), codes_at(t, begin));
 }

@@ -9,11 +9,15 @@
 
 namespace bitcpm {
 
-// Rows of activations in the forms their consumers read: f32, codes, or both.
+// What a weight may read of its activations.
+enum class InputForm : std::uint8_t { kFloats, kBf16, kCodes };
+
+// Rows of activations in the forms their consumers read.
 class CpuLinearInput final : public LinearInput {
  public:
   struct Forms {
     bool floats;
+    bool bf16;
     bool codes;
     kernels::ActForm code_form;
   };
@@ -23,7 +27,7 @@ class CpuLinearInput final : public LinearInput {
                                                        Forms forms);
 
   std::size_t bytes() const override {
-    return values_.size() + codes_.size() + scales_.size() + sums_.size() + lines_.size();
+    return values_.size() + bf16_.size() + codes_.size() + scales_.size() + sums_.size() + lines_.size();
   }
 
   // Row t, elements from `begin` on, in all forms; whole groups of 32. Disjoint ranges from any
@@ -35,6 +39,10 @@ class CpuLinearInput final : public LinearInput {
   float* row(std::int64_t t) { return has_floats_ ? values_.as<float>() + t * cols_ : nullptr; }
   const float* values() const { return values_.as<float>(); }
 
+  // Rows of bf16, so far apart that sixteen of them do not fall into one set of a cache.
+  const std::uint16_t* bf16_values() const { return bf16_.as<std::uint16_t>(); }
+  static std::size_t bf16_pitch(std::size_t cols) { return cols + 32; }
+
   // The codes from row t on.
   kernels::QuantizedRows quantized_from(std::int64_t t) const { return codes_at(t, 0); }
 
@@ -45,6 +53,7 @@ class CpuLinearInput final : public LinearInput {
   std::int64_t cols_ = 0;
   bool has_floats_ = false;
   Buffer values_;
+  Buffer bf16_;
   Buffer codes_, scales_, sums_, lines_;
   kernels::QuantizedRows quantized_{};  // views of the four; codes null without that form
 };

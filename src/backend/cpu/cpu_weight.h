@@ -16,8 +16,8 @@ class CpuWeight : public PreparedWeight {
   virtual std::size_t panels() const = 0;
   virtual std::int64_t panel_rows() const = 0;
 
-  // Which form of activations multiply() reads.
-  virtual bool reads_codes() const = 0;
+  // What multiply() reads.
+  virtual InputForm input_form() const = 0;
 
   // out = x W^T for the rows of panels [first, last) and out.rows rows of x from `token` on.
   virtual void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,

@@ -31,7 +31,7 @@ class FieldWeight final : public CpuWeight {
   std::size_t bytes() const override { return lines_.size() + scales_.size(); }
   std::size_t panels() const override;
   std::int64_t panel_rows() const override { return kernels::kFieldRows; }
-  bool reads_codes() const override { return true; }
+  InputForm input_form() const override { return InputForm::kCodes; }
   void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
                 const CpuLinearInput& x, std::int64_t token, TensorView out) const override;
 

@@ -42,7 +42,7 @@ class HeadWeight final : public CpuWeight {
   std::size_t product_bytes() const override { return high_.size() + low_.size() + scales_.size(); }
   std::size_t panels() const override;
   std::int64_t panel_rows() const override { return kernels::kFieldRows; }
-  bool reads_codes() const override { return true; }
+  InputForm input_form() const override { return InputForm::kCodes; }
   void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
                 const CpuLinearInput& x, std::int64_t token, TensorView out) const override;
   void copy_row(std::int64_t row, float scale, float* out) const override;

@@ -36,16 +36,17 @@ void to_panels(const std::uint32_t* in, std::size_t rows, std::size_t width, std
 
 }  // namespace
 
-Result<std::unique_ptr<PreparedWeight>> PanelWeight::pack(QuantizedMatrix matrix, Arena& arena,
-                                                          ThreadPool& pool) {
+Result<std::unique_ptr<PreparedWeight>> PanelWeight::pack(QuantizedMatrix matrix, bool bf16_input,
+                                                          Arena& arena, ThreadPool& pool) {
   const auto rows = static_cast<std::size_t>(matrix.rows);
   const auto cols = static_cast<std::size_t>(matrix.cols);
   BITCPM_CHECK(matrix.form != WeightForm::kTernary);
-  BITCPM_CHECK(cols % 2 == 0);  // the model's shape rules promise multiples of 32
+  BITCPM_CHECK(cols % kernels::kBf16Block == 0);  // the model's shape rules promise it
   const bool narrow = matrix.form == WeightForm::kBf16;
 
   std::unique_ptr<PanelWeight> weight(new PanelWeight);
   weight->form_ = matrix.form;
+  weight->input_ = narrow && bf16_input ? InputForm::kBf16 : InputForm::kFloats;
   weight->rows_ = matrix.rows;
   weight->cols_ = matrix.cols;
   weight->values_ = arena.take(panels_of(matrix.rows) * kPanelRows * cols * (narrow ? 2 : 4));
@@ -65,11 +66,18 @@ void PanelWeight::multiply(const kernels::KernelTable& table, std::size_t first,
                            const CpuLinearInput& x, std::int64_t token, TensorView out) const {
   const auto rows = static_cast<std::size_t>(rows_);
   const auto cols = static_cast<std::size_t>(cols_);
-  const kernels::LinearIo io{x.values() + token * cols_, cols, out.data,
-                             static_cast<std::size_t>(out.stride),
-                             static_cast<std::size_t>(out.rows)};
+  const auto ldy = static_cast<std::size_t>(out.stride);
+  const auto tokens = static_cast<std::size_t>(out.rows);
+  const kernels::Bf16Panels narrow{values_.as<std::uint32_t>(), rows, cols};
+  if (input_ == InputForm::kBf16) {
+    const std::size_t ldx = CpuLinearInput::bf16_pitch(cols);
+    const auto* values = x.bf16_values() + static_cast<std::size_t>(token) * ldx;
+    table.bf16_products(narrow, first, last, {values, ldx, out.data, ldy, tokens});
+    return;
+  }
+  const kernels::LinearIo io{x.values() + token * cols_, cols, out.data, ldy, tokens};
   if (form_ == WeightForm::kBf16) {
-    table.bf16_linear({values_.as<std::uint32_t>(), rows, cols}, first, last, io);
+    table.bf16_linear(narrow, first, last, io);
   } else {
     table.f32_linear({values_.as<float>(), rows, cols}, first, last, io);
   }

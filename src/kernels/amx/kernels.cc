@@ -2,10 +2,12 @@
 // After dot16.h, on which they are written.
 #include "kernels/avx512vnni/products.h"
 
+#include "kernels/amx/tile_bf16.h"
 #include "kernels/amx/tile_linear.h"
 
 namespace {
 
+using bitcpm::kernels::kF32PeakMacs;
 using bitcpm::kernels::kInt8PeakMacs;
 
 // Fewer tokens than this leave most of a tile empty.
@@ -28,9 +30,9 @@ void any_int8(const Int8Fields& w, size_t first, size_t last, const QuantizedIo&
   tile_linear<ActForm::kInt8>(w, first, last, io);
 }
 
-// Full tiles, two sums, so that neither waits for the other.
-void int8_peak_of_tiles(size_t rounds) {
-  constexpr size_t kTileMacs = kTileRows * 16 * kTileRowBytes;
+// Full tiles, two sums, so that neither waits for the other. dots() issues two products.
+template <class Dots>
+inline void peak_of_tiles(size_t pairs, const Dots& dots) {
   TileConfig config;
   for (size_t tile = 0; tile < 4; ++tile) config.set(tile, kTileRows, kTileRowBytes);
   configure_tiles(config);
@@ -38,11 +40,24 @@ void int8_peak_of_tiles(size_t rounds) {
   tile_zero<1>();
   tile_zero<2>();
   tile_zero<3>();
-  for (size_t i = 0; i < rounds * kInt8PeakMacs / kTileMacs; i += 2) {
+  for (size_t i = 0; i < pairs; ++i) dots();
+  release_tiles();
+}
+
+void int8_peak_of_tiles(size_t rounds) {
+  constexpr size_t kTileMacs = kTileRows * 16 * kTileRowBytes;
+  peak_of_tiles(rounds * kInt8PeakMacs / kTileMacs / 2, [] {
     tile_dot<2, 0, 1>();
     tile_dot<3, 0, 1>();
-  }
-  release_tiles();
+  });
+}
+
+void bf16_peak_of_tiles(size_t rounds) {
+  constexpr size_t kTileMacs = kTileRows * 16 * kTileRowBytes / 2;
+  peak_of_tiles(rounds * kF32PeakMacs / kTileMacs / 2, [] {
+    tile_dot_bf16<2, 0, 1>();
+    tile_dot_bf16<3, 0, 1>();
+  });
 }
 
 }  // namespace
@@ -54,6 +69,8 @@ void install_amx(KernelTable& table) {
   table.isa = "amx";
   table.ternary_fields = any_ternary;
   table.int8_fields = any_int8;
+  table.bf16_products = tile_bf16_products;
+  table.bf16_peak = bf16_peak_of_tiles;
   table.int8_instruction = "tdpbssd";
   table.int8_peak = int8_peak_of_tiles;
 }

@@ -50,5 +50,10 @@ template <int Sums, int A, int B>
 inline void tile_dot() {
   asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(Sums), "i"(A), "i"(B));
 }
+// sums[m][n] += even k of a[m][k] b[k][n] + odd ones, in f32; b holds two k of one n together.
+template <int Sums, int A, int B>
+inline void tile_dot_bf16() {
+  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(Sums), "i"(A), "i"(B));
+}
 
 }  // namespace

@@ -24,6 +24,7 @@ void install_avx2(KernelTable& table) {
   table.int8_instruction = "vpmaddubsw";
   table.int8_peak = int8_peak<4>;
   table.f32_peak = f32_peak<6>;
+  table.bf16_peak = f32_peak<6>;
   table.read_bytes = read_bytes;
 }
 

@@ -71,6 +71,21 @@ inline F16x load_bf16(const uint16_t* p) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(lo, 16)),
           _mm256_castsi256_ps(_mm256_slli_epi32(hi, 16))};
 }
+// The upper halves are the results.
+inline __m256i nearest_bf16(__m256 v) {
+  const __m256i bits = _mm256_castps_si256(v);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i near = _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7fff));
+  const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  return _mm256_blendv_epi8(near, quiet, nan);
+}
+inline void store_bf16(uint16_t* p, F16x v) {
+  const __m256i lo = _mm256_srli_epi32(nearest_bf16(v.lo), 16);
+  const __m256i hi = _mm256_srli_epi32(nearest_bf16(v.hi), 16);
+  const __m256i packed = _mm256_packus_epi32(lo, hi);  // quarters of lo and hi in turn
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+}
 
 inline F16x load_int8(const int8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

@@ -38,6 +38,7 @@ void install_avx512vnni(KernelTable& table) {
   table.int8_instruction = "vpdpbusd";
   table.int8_peak = int8_peak<12>;
   table.f32_peak = f32_peak<12>;
+  table.bf16_peak = f32_peak<12>;
   table.read_bytes = read_bytes;
 }
 

@@ -24,6 +24,7 @@ void install_neon(KernelTable& table) {
   table.int8_instruction = "smull";
   table.int8_peak = int8_peak<4>;
   table.f32_peak = f32_peak<4>;
+  table.bf16_peak = f32_peak<4>;
   table.read_bytes = read_bytes;
 }
 

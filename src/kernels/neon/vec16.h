@@ -97,6 +97,16 @@ inline F16x load_bf16(const uint16_t* p) {
   return quarters<F16x>(
       [&](int i) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)); });
 }
+inline void store_bf16(uint16_t* p, F16x v) {
+  for (int i = 0; i < 4; ++i) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(v.q[i]);
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    const uint32x4_t near = vaddq_u32(vaddq_u32(bits, odd), vdupq_n_u32(0x7fff));
+    const uint32x4_t quiet = vorrq_u32(bits, vdupq_n_u32(0x400000));
+    const uint32x4_t wide = vbslq_u32(vceqq_f32(v.q[i], v.q[i]), near, quiet);
+    vst1_u16(p + 4 * i, vshrn_n_u32(wide, 16));
+  }
+}
 
 inline F16x load_int8(const int8_t* p) {
   const int8x16_t bytes = vld1q_s8(p);

@@ -23,6 +23,7 @@ void install_scalar(KernelTable& table) {
   table.int8_instruction = "plain vectors";
   table.int8_peak = int8_peak;
   table.f32_peak = f32_peak;
+  table.bf16_peak = f32_peak;
   table.read_bytes = read_bytes;
 }
 

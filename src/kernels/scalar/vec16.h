@@ -89,6 +89,14 @@ inline F16x bf16_high(U16x words) { return {(Lanes)(words.lane & 0xffff0000u)}; 
 inline F16x load_bf16(const uint16_t* p) {
   return map([&](int i) { return bits_to_float(static_cast<uint32_t>(p[i]) << 16); });
 }
+// The nearest bf16, ties to even; a NaN becomes a quiet one.
+inline void store_bf16(uint16_t* p, F16x v) {
+  for (int i = 0; i < 16; ++i) {
+    const uint32_t bits = float_to_bits(v.lane[i]);
+    const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    p[i] = static_cast<uint16_t>((nan ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+  }
+}
 
 inline F16x load_int8(const int8_t* p) {
   return map([&](int i) { return static_cast<float>(p[i]); });

@@ -1,6 +1,6 @@
 #pragma once
 
-// RMSNorm, SiLU and exp, written once over the vec16.h of the including level.
+// RMSNorm, SiLU, exp and roundings, written once over the vec16.h of the including level.
 namespace {
 
 // exp(x) for x clamped to [-87, 88]: 2^n * p(r), n = round(x log2 e), |r| <= ln2 / 2; degree 6,
@@ -43,6 +43,10 @@ inline void silu_mul(const float* gate, const float* up, size_t n, float* out) {
     const F16x e = exp16(sub(set1(0), g));
     store(out + i, mul(div(g, add(one, e)), load(up + i)));
   }
+}
+
+inline void round_to_bf16(const float* x, size_t n, uint16_t* out) {
+  for (size_t i = 0; i < n; i += 16) store_bf16(out + i, load(x + i));
 }
 
 }  // namespace

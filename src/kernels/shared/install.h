@@ -29,8 +29,10 @@ inline void install_products(bitcpm::kernels::KernelTable& table) {
 
 template <class Tiles>
 inline void install_kernels(bitcpm::kernels::KernelTable& table) {
-  table.bf16_linear = linear<DenseTile<Bf16Panels>, typename Tiles::Dense>;
-  table.f32_linear = linear<DenseTile<F32Panels>, typename Tiles::Dense>;
+  table.bf16_linear = linear<DenseTile<Bf16Panels, LinearIo>, typename Tiles::Dense>;
+  table.f32_linear = linear<DenseTile<F32Panels, LinearIo>, typename Tiles::Dense>;
+  table.bf16_products = linear<DenseTile<Bf16Panels, Bf16Io>, typename Tiles::Dense>;
+  table.round_to_bf16 = round_to_bf16;
   table.rms_norm = rms_norm;
   table.silu_mul = silu_mul;
   install_attention<Tiles::kQueries, Tiles::kValues, Tiles::kVectors>(table);

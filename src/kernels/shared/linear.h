@@ -18,8 +18,8 @@ struct TileSize {
 // P panels at a time over [first, last) by T tokens at a time, from `token` on while T fit; the
 // panels that P does not divide go one by one. Returns the first token not done.
 template <class Tile, size_t P, size_t T>
-inline size_t cover(const typename Tile::Panels& w, size_t first, size_t last, const LinearIo& io,
-                    size_t token) {
+inline size_t cover(const typename Tile::Panels& w, size_t first, size_t last,
+                    const typename Tile::Io& io, size_t token) {
   for (; token + T <= io.tokens; token += T) {
     size_t panel = first;
     for (; panel + P <= last; panel += P) Tile::template run<P, T>(w, panel, io, token);
@@ -29,7 +29,8 @@ inline size_t cover(const typename Tile::Panels& w, size_t first, size_t last, c
 }
 
 template <class Tile, class Size>
-void linear(const typename Tile::Panels& w, size_t first, size_t last, const LinearIo& io) {
+void linear(const typename Tile::Panels& w, size_t first, size_t last,
+            const typename Tile::Io& io) {
   constexpr size_t kGroup = 8;  // panels whose weights stay in the cache from tile to tile
   constexpr size_t kHalf = Size::kTokens > 1 ? Size::kTokens / 2 : 1;
   for (size_t panel = first; panel < last; panel += kGroup) {

@@ -10,7 +10,8 @@ using bitcpm::kernels::kPanelRows;
 using bitcpm::kernels::LinearIo;
 
 // Stores a panel's 16 sums, or as many as the matrix has rows.
-inline void store_rows(const LinearIo& io, size_t rows, size_t panel, size_t token, F16x sums) {
+template <class Io>
+inline void store_rows(const Io& io, size_t rows, size_t panel, size_t token, F16x sums) {
   const size_t row = panel * kPanelRows;
   float* y = io.y + token * io.ldy + row;
   if (row + kPanelRows <= rows) {
