@@ -25,12 +25,13 @@ bool has_avxvnni() {
   return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
 }
 
-// Whether there are AMX tiles, with products of int8 and bf16, that this process may use: their state is
-// large, so Linux (5.16 and later) saves it for those that asked (arch/x86: "Using XSTATE features
-// in user space applications").
+// Whether there are AMX tiles, with products of int8 and bf16, that this process may use: their
+// state is large, so Linux (5.16 and later) saves it for those that asked (arch/x86: "Using XSTATE
+// features in user space applications").
 bool may_use_amx() {
 #if defined(__linux__)
-  constexpr unsigned kNeeded = 1u << 22 | 1u << 24 | 1u << 25;  // of EDX in leaf 7: bf16, tiles, int8
+  constexpr unsigned kNeeded =
+      1u << 22 | 1u << 24 | 1u << 25;          // of EDX in leaf 7: bf16, tiles, int8
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   constexpr long kTileData = 18;               // XFEATURE_XTILE_DATA
   unsigned eax = 0;

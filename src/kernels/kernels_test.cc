@@ -185,8 +185,8 @@ TEST(Bf16Products, EveryIsaEqualsScalar) {
 // Protects: every level rounds to bf16 as base/dtype.h does, ties, infinities and NaN included.
 TEST(Bf16Products, RoundsToNearest) {
   std::vector<float> x = draw_floats(64, 9, 100);
-  const float special[] = {0.0f,     -0.0f,     1.00390625f, 1.01171875f, 3.4e38f, -3.4e38f,
-                           HUGE_VALF, -HUGE_VALF, NAN,        1e-40f,      -1.0f};
+  const float special[] = {0.0f,      -0.0f,      1.00390625f, 1.01171875f, 3.4e38f, -3.4e38f,
+                           HUGE_VALF, -HUGE_VALF, NAN,         1e-40f,      -1.0f};
   std::copy(std::begin(special), std::end(special), x.begin());
   GuardedArray<float> in(x);
   for (const KernelTable& table : testable_tables()) {

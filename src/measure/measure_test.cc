@@ -61,10 +61,8 @@ TEST(Work, CountsByShape) {
 
 // Protects: the shares, and which of them binds.
 TEST(Work, SharesOfLimits) {
-  const DeviceLimits limits{.read_bytes_per_s = 10,
-                            .int8_macs_per_s = 100,
-                            .bf16_macs_per_s = 40,
-                            .f32_macs_per_s = 20};
+  const DeviceLimits limits{
+      .read_bytes_per_s = 10, .int8_macs_per_s = 100, .bf16_macs_per_s = 40, .f32_macs_per_s = 20};
   const Shares read = shares_of({.int8_macs = 50, .f32_macs = 2, .bytes = 16}, 2, limits);
   EXPECT_DOUBLE_EQ(read.bandwidth, 0.8);
   EXPECT_DOUBLE_EQ(read.compute, 0.3);

@@ -17,8 +17,8 @@ TEST(CpuLimits, ArePositiveFiniteAndPossible) {
     const kernels::KernelTable table = kernels::make_kernel_table(cpu, level).value();
     for (const int threads : {1, 3}) {
       const DeviceLimits limits = measure_cpu_limits(table, threads).value();
-      for (const double rate :
-           {limits.read_bytes_per_s, limits.int8_macs_per_s, limits.bf16_macs_per_s, limits.f32_macs_per_s}) {
+      for (const double rate : {limits.read_bytes_per_s, limits.int8_macs_per_s,
+                                limits.bf16_macs_per_s, limits.f32_macs_per_s}) {
         EXPECT_TRUE(std::isfinite(rate)) << level;
         EXPECT_GT(rate, 1e6) << level;
       }

@@ -52,7 +52,8 @@ void CpuLinearInput::put(const kernels::KernelTable& table, std::int64_t t, std:
                          const float* values, std::int64_t count) {
   if (has_floats_ && values != row(t) + begin) std::copy_n(values, count, row(t) + begin);
   if (bf16_.size() > 0) {
-    const std::size_t row = static_cast<std::size_t>(t) * bf16_pitch(static_cast<std::size_t>(cols_));
+    const std::size_t row =
+        static_cast<std::size_t>(t) * bf16_pitch(static_cast<std::size_t>(cols_));
     table.round_to_bf16(values, static_cast<std::size_t>(count),
                         bf16_.as<std::uint16_t>() + row + begin);
   }

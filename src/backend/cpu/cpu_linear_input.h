@@ -27,7 +27,8 @@ class CpuLinearInput final : public LinearInput {
                                                        Forms forms);
 
   std::size_t bytes() const override {
-    return values_.size() + bf16_.size() + codes_.size() + scales_.size() + sums_.size() + lines_.size();
+    return values_.size() + bf16_.size() + codes_.size() + scales_.size() + sums_.size() +
+           lines_.size();
   }
 
   // Row t, elements from `begin` on, in all forms; whole groups of 32. Disjoint ranges from any

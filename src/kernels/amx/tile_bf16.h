@@ -15,9 +15,9 @@ using bitcpm::kernels::kBf16Block;
 static_assert(kBf16Block == kTileRowBytes / sizeof(uint16_t), "a tile's row is a block");
 static_assert(kPanelRows == kTileRows, "a panel is as wide as a tile");
 
-constexpr size_t kMostAtOnce = 2;          // tiles of tokens, and panels, whose sums are in registers
-constexpr size_t kBf16BlockTokens = 8;     // tiles of tokens that meet a panel while it is cached
-constexpr size_t kBf16AheadBytes = 4096;   // from where weights are prefetched
+constexpr size_t kMostAtOnce = 2;       // tiles of tokens, and panels, whose sums are in registers
+constexpr size_t kBf16BlockTokens = 8;  // tiles of tokens that meet a panel while it is cached
+constexpr size_t kBf16AheadBytes = 4096;  // from where weights are prefetched
 
 // Tile registers.
 enum : int { kBf16Sums = 0, kBf16Tokens = 4, kBf16Rows = 6 };

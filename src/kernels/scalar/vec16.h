@@ -94,7 +94,8 @@ inline void store_bf16(uint16_t* p, F16x v) {
   for (int i = 0; i < 16; ++i) {
     const uint32_t bits = float_to_bits(v.lane[i]);
     const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    p[i] = static_cast<uint16_t>((nan ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+    p[i] =
+        static_cast<uint16_t>((nan ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
   }
 }
 
