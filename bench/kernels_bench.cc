@@ -66,6 +66,7 @@ struct Operands {
   Buffer scales = make_scales(kRows * (kCols / kGroup));
   Buffer weights = make_floats(kRows * kCols);
   Buffer x = make_floats(kMostTokens * kCols);
+  Buffer x_bf16 = take(2 * kMostTokens * kCols);
   Buffer y = take(4 * kMostTokens * kRows);
   Buffer act_codes = take(3 * kMostTokens * kCols);  // of 8 bits, then of 16
   Buffer act_scales = take(4 * kMostTokens * (kCols / kActGroup));
@@ -134,6 +135,12 @@ void add_products(const std::string& level, const KernelTable& table, Operands& 
     add("bf16_linear", [&table, &ops, tokens, panels] {
       table.bf16_linear({ops.weights.as<std::uint32_t>(), kRows, kCols}, 0, panels, ops.io(tokens));
     });
+    table.round_to_bf16(ops.x.as<float>(), tokens * kCols, ops.x_bf16.as<std::uint16_t>());
+    add("bf16_products", [&table, &ops, tokens, panels] {
+      table.bf16_products(
+          {ops.weights.as<std::uint32_t>(), kRows, kCols}, 0, panels,
+          {ops.x_bf16.as<std::uint16_t>(), kCols, ops.y.as<float>(), kRows, tokens});
+    });
     add("f32_linear", [&table, &ops, tokens, panels] {
       table.f32_linear({ops.weights.as<float>(), kRows, kCols}, 0, panels, ops.io(tokens));
     });
@@ -184,6 +191,10 @@ void add_others(const std::string& level, const KernelTable& table, Operands& op
   add("quantize", kCols,
       [&table, &ops] { table.quantize(ops.x.as<float>(), kCols, ops.rows(ActForm::kInt8)); });
   add("int8_peak", kPeakRounds * kInt8PeakMacs, [&table] { table.int8_peak(kPeakRounds); });
+  add("round_to_bf16", kCols, [&table, &ops] {
+    table.round_to_bf16(ops.x.as<float>(), kCols, ops.x_bf16.as<std::uint16_t>());
+  });
+  add("bf16_peak", kPeakRounds * kF32PeakMacs, [&table] { table.bf16_peak(kPeakRounds); });
   add("f32_peak", kPeakRounds * kF32PeakMacs, [&table] { table.f32_peak(kPeakRounds); });
   add("read_bytes", kReadBytes,
       [&table, &ops] { table.read_bytes(ops.memory.data(), kReadBytes); });

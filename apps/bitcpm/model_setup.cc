@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <future>
 #include <map>
 #include <optional>
@@ -163,12 +162,10 @@ Result<std::unique_ptr<Backend>> make_backend(const ModelOptions& options) {
   CpuOptions cpu;
   cpu.threads = thread_count(options);
   cpu.numerics = options.numerics;
-  if (const char* isa = std::getenv("BITCPM_ISA"); isa != nullptr && *isa != '\0') cpu.isa = isa;
-  if (!options.isa.empty()) cpu.isa = options.isa;
+  if (options.isa.empty()) return make_cpu_backend(cpu);
+  cpu.isa = options.isa;
   auto backend = make_cpu_backend(cpu);
-  if (!backend.ok()) {
-    return std::move(backend).error().within(options.isa.empty() ? "BITCPM_ISA" : "isa");
-  }
+  if (!backend.ok()) return std::move(backend).error().within("isa");
   return backend;
 }
 

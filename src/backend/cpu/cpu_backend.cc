@@ -1,6 +1,7 @@
 #include "backend/cpu/cpu_backend.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
@@ -216,11 +217,21 @@ class CpuBackend final : public Backend {
   CpuWeightImages images_{fast_, arena_};
 };
 
+Result<kernels::KernelTable> kernels_of(const std::string& isa) {
+  const kernels::CpuFeatures cpu = kernels::detect_cpu_features();
+  const char* forced = std::getenv("BITCPM_ISA");
+  if (isa != "auto" || forced == nullptr || *forced == '\0') {
+    return kernels::make_kernel_table(cpu, isa);
+  }
+  auto table = kernels::make_kernel_table(cpu, forced);
+  if (!table.ok()) return std::move(table).error().within("BITCPM_ISA");
+  return table;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options) {
-  BITCPM_ASSIGN(const kernels::KernelTable table,
-                kernels::make_kernel_table(kernels::detect_cpu_features(), options.isa));
+  BITCPM_ASSIGN(const kernels::KernelTable table, kernels_of(options.isa));
   if (options.threads < 0 || options.threads > 1024) {
     return Error{Errc::kInvalid,
                  "threads must be 0 to 1024, not " + std::to_string(options.threads)};

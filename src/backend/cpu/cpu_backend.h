@@ -11,8 +11,10 @@
 namespace bitcpm {
 
 struct CpuOptions {
-  int threads = 0;           // 0: usable_cpus()
-  std::string isa = "auto";  // "auto", or a level of kernels/dispatch.h
+  int threads = 0;  // 0: usable_cpus()
+  // A level of kernels/dispatch.h, or "auto": the one that the environment variable BITCPM_ISA
+  // names, or else the best.
+  std::string isa = "auto";
   Numerics numerics = Numerics::kFast;
 };
 
