@@ -36,12 +36,16 @@ inline const uint16_t* scales_of(const AttentionArgs& a, const int8_t* elements,
          group * kKvBlockTokens;
 }
 
-// Asks for elements [first, last) of a block that will be needed soon. Memory keeps reading while
-// the core computes: values during scores, the next chunk's keys during values.
-template <class Element>
-inline void ask_for(const Element* block, size_t first, size_t last) {
-  const auto* end = reinterpret_cast<const char*>(block + last);
-  for (const auto* p = reinterpret_cast<const char*>(block + first); p < end; p += 64) prefetch(p);
+// Asks for Bytes that lie `ahead` of what is read at p, one line among the arithmetic on another,
+// so that memory keeps reading while the core computes: during scores for values, during values for
+// the next chunk's keys. Ahead by 0 costs next to nothing.
+template <size_t Bytes>
+inline void ask_for(const void* p, ptrdiff_t ahead) {
+  for (size_t at = 0; at < Bytes; at += 64) prefetch(static_cast<const char*>(p) + ahead + at);
+}
+
+inline ptrdiff_t distance(const void* from, const void* to) {
+  return static_cast<const char*>(to) - static_cast<const char*>(from);
 }
 
 // Rows of one tile in one chunk.

@@ -8,20 +8,18 @@ namespace {
 
 constexpr size_t kDimsAtOnce = 16;  // divides head_dim
 
-// s0[r], s1[r] += q_r K over dimensions [begin, end) of one block: 32 positions. `next`: a block to
-// ask for on the way, or null.
+// s0[r], s1[r] += q_r K over dimensions [begin, end) of one block: 32 positions. ahead: see
+// ask_for()
 template <size_t R, class Element>
-inline void multiply_keys(const AttentionRows<R>& rows, const Element* k, const Element* next,
+inline void multiply_keys(const AttentionRows<R>& rows, const Element* k, ptrdiff_t ahead,
                           size_t begin, size_t end, F16x (&s0)[R], F16x (&s1)[R]) {
   for (size_t at = begin; at < end; at += kDimsAtOnce) {
     const Element* line = k + at * kKvBlockTokens;
-    if (next != nullptr) {
-      ask_for(next, at * kKvBlockTokens, (at + kDimsAtOnce) * kKvBlockTokens);
-    }
     const float* q[R];
     for (size_t r = 0; r < R; ++r) q[r] = rows.q[r] + at;
 #pragma GCC unroll 4
     for (size_t d = 0; d < kDimsAtOnce; ++d, line += kKvBlockTokens) {
+      ask_for<kKvBlockTokens * sizeof(Element)>(line, ahead);
       const F16x k0 = load_kv(line);
       const F16x k1 = load_kv(line + 16);
 #pragma GCC unroll 8
@@ -37,7 +35,7 @@ inline void multiply_keys(const AttentionRows<R>& rows, const Element* k, const 
 // score[r][at + 0..31] = scale * q_r K of one block; slots without a position included.
 template <size_t R, class Element>
 inline void multiply_block(const AttentionArgs& a, const AttentionRows<R>& rows, const Element* k,
-                           const Element* next, size_t at, float (*score)[kChunk]) {
+                           ptrdiff_t ahead, size_t at, float (*score)[kChunk]) {
   constexpr bool kGroups = kScaled<Element>;
   const size_t stride = kGroups ? kKvGroupDims : a.head_dim;
   for (size_t begin = 0; begin < a.head_dim; begin += stride) {
@@ -46,7 +44,7 @@ inline void multiply_block(const AttentionArgs& a, const AttentionRows<R>& rows,
 #pragma GCC unroll 8
     for (size_t r = 0; r < R; ++r) s0[r] = s1[r] = set1(0);
     const size_t end = begin + stride < a.head_dim ? begin + stride : a.head_dim;
-    multiply_keys(rows, k, next, begin, end, s0, s1);
+    multiply_keys(rows, k, ahead, begin, end, s0, s1);
     if constexpr (kGroups) {
       const uint16_t* scales = scales_of(a, k, begin / kKvGroupDims);
       const F16x scale0 = load_bf16(scales);
@@ -70,8 +68,9 @@ inline void multiply_block(const AttentionArgs& a, const AttentionRows<R>& rows,
 template <class Element, size_t R>
 inline void score_block(const AttentionArgs& a, const AttentionRows<R>& rows, size_t block,
                         size_t at, float (*score)[kChunk]) {
-  const Element* next = rows.first ? block_at<Element>(a, a.v_blocks, block) : nullptr;
-  multiply_block(a, rows, block_at<Element>(a, a.k_blocks, block), next, at, score);
+  const Element* k = block_at<Element>(a, a.k_blocks, block);
+  const ptrdiff_t ahead = rows.first ? distance(k, block_at<Element>(a, a.v_blocks, block)) : 0;
+  multiply_block(a, rows, k, ahead, at, score);
   for (size_t r = 0; r < R; ++r) {
     // Slots past the context hold whatever their last owner left: they must not even be multiplied
     // with a weight.

@@ -13,14 +13,12 @@ struct ValueTile {
   size_t begin, end;
 };
 
-constexpr size_t kPositionsAtOnce = 8;  // divides a block
-
-// Keys of the block that lies a chunk after `block`; null if the context ends before.
+// From the values of `block` to the keys that lie a chunk after it; 0 if the context ends before.
 template <class Element>
-inline const Element* next_keys(const AttentionArgs& a, size_t block) {
+inline ptrdiff_t next_keys(const AttentionArgs& a, size_t block) {
   const size_t next = block + kChunkBlocks;
-  return next * kKvBlockTokens < a.context + a.tokens - 1 ? block_at<Element>(a, a.k_blocks, next)
-                                                          : nullptr;
+  if (next * kKvBlockTokens >= a.context + a.tokens - 1) return 0;
+  return distance(block_at<Element>(a, a.v_blocks, block), block_at<Element>(a, a.k_blocks, next));
 }
 
 // out[r] = out[r] * keep[r] + weights V for R rows by D vectors; without the factor if not First.
@@ -36,17 +34,15 @@ inline void add_values(const AttentionArgs& a, const AttentionRows<Rows>& rows, 
       acc[r][d] = First ? mul(old, set1(keep[t.row + r])) : old;
     }
   }
-  const bool asks = rows.first && t.row == 0 && t.dim == 0;
   for (size_t j = t.begin; j < t.end;) {
     const size_t block = t.first_block + j / kKvBlockTokens;
-    const size_t at = j % kKvBlockTokens;
-    const Element* v = block_at<Element>(a, a.v_blocks, block) + at * a.head_dim + t.dim;
-    const size_t left = kPositionsAtOnce - at % kPositionsAtOnce;
-    const size_t count = left < t.end - j ? left : t.end - j;
-    const Element* next = asks ? next_keys<Element>(a, block) : nullptr;
-    if (next != nullptr) ask_for(next, at * a.head_dim, (at + count) * a.head_dim);
+    const ptrdiff_t ahead = rows.first && t.row == 0 ? next_keys<Element>(a, block) : 0;
+    const Element* v =
+        block_at<Element>(a, a.v_blocks, block) + j % kKvBlockTokens * a.head_dim + t.dim;
+    const size_t stop = (j / kKvBlockTokens + 1) * kKvBlockTokens;
 #pragma GCC unroll 2
-    for (const size_t end = j + count; j < end; ++j, v += a.head_dim) {
+    for (const size_t end = stop < t.end ? stop : t.end; j < end; ++j, v += a.head_dim) {
+      ask_for<16 * D * sizeof(Element)>(v, ahead);
       F16x value[D];
 #pragma GCC unroll 8
       for (size_t d = 0; d < D; ++d) value[d] = load_kv(v + 16 * d);
