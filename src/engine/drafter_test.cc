@@ -30,7 +30,8 @@ TEST(PromptLookup, ProposesWhatFollowedBefore) {
       {"the latest of equal matches", {1, 2, 3, 1, 2, 4, 1, 2}, 1, {4}},
       {"the longer match is further back", {9, 1, 2, 3, 8, 1, 2, 4, 9, 1, 2}, 1, {3}},
       {"no longer than max_match", {5, 4, 9, 1, 2, 3, 6, 4, 9, 1, 2, 7, 5, 4, 9, 1, 2}, 1, {7}},
-      {"a loop overlaps itself", {7, 7, 7}, 4, {7}},
+      {"a loop goes round", {7, 7, 7}, 4, {7, 7, 7, 7}},
+      {"so does a longer one", {8, 5, 6, 5, 6}, 5, {5, 6, 5, 6, 5}},
       {"shorter than a match", {1}, 4, {}},
       {"empty", {}, 4, {}},
   };

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/speculation.h"
 
 namespace bitcpm {
 namespace {
@@ -22,6 +23,7 @@ PromptLookup::PromptLookup(std::int32_t min_match, std::int32_t max_match, std::
       latest_(std::bit_ceil(static_cast<std::size_t>(longest) + 1), kNowhere),
       earlier_(static_cast<std::size_t>(longest) + 1, kNowhere) {
   BITCPM_CHECK(min_match > 0 && max_match >= min_match && longest > 0);
+  found_.reserve(SpeculationConfig::kMaxTokens);
 }
 
 std::span<const TokenId> PromptLookup::find(std::span<const TokenId> tokens, std::int32_t count) {
@@ -44,7 +46,12 @@ std::span<const TokenId> PromptLookup::find(std::span<const TokenId> tokens, std
     place = earlier_[end];
   }
   if (best == 0) return {};
-  return tokens.subspan(best, std::min(static_cast<std::size_t>(count), tokens.size() - best));
+  const std::size_t period = tokens.size() - best;
+  found_.clear();
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+    found_.push_back(i < period ? tokens[best + i] : found_[i - period]);
+  }
+  return found_;
 }
 
 // Of the min_match tokens before `end`: FNV-1a (Fowler, Noll, Vo) over whole tokens.

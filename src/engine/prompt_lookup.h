@@ -15,9 +15,10 @@ class PromptLookup {
   // `longest`: tokens the sequence may come to; nothing is allocated after construction.
   PromptLookup(std::int32_t min_match, std::int32_t max_match, std::int32_t longest);
 
-  // The tokens, at most `count`, that followed the earlier occurrence of the last tokens which
-  // agrees with them the longest, up to max_match tokens back; of equal ones the latest. Empty if
-  // not even min_match agree. `tokens` is the sequence of the last call, longer or not.
+  // The `count` tokens that followed the earlier occurrence of the last tokens which agrees with
+  // them the longest, up to max_match tokens back; of equal ones the latest. Where that runs into
+  // the end of the sequence, it goes round as a loop does. Empty if not even min_match agree.
+  // `tokens` is the sequence of the last call, longer or not. Valid until the next call.
   std::span<const TokenId> find(std::span<const TokenId> tokens, std::int32_t count);
 
  private:
@@ -29,6 +30,7 @@ class PromptLookup {
   std::size_t indexed_ = 0;            // places [min_match_, indexed_) are in the chains
   std::vector<std::int32_t> latest_;   // by bucket: the latest place, as the count of tokens before
   std::vector<std::int32_t> earlier_;  // by place: the one before it in its chain
+  std::vector<TokenId> found_;
 };
 
 }  // namespace bitcpm

@@ -268,7 +268,7 @@ TEST(SchedulerWorkload, TenThousandRandomOnes) {
     total.speculation.draft_tokens += workload.counters().speculation.draft_tokens;
     total.speculation.accepted_tokens += workload.counters().speculation.accepted_tokens;
   }
-  EXPECT_GT(total.preemptions, 10000);  // or the workloads would prove little
+  EXPECT_GT(total.preemptions, 9000);  // or the workloads would prove little
   EXPECT_GT(total.prefix_hits, 100000);
   EXPECT_GT(total.speculation.accepted_tokens, 10000);
   EXPECT_GT(total.speculation.draft_tokens, total.speculation.accepted_tokens + 10000);
