@@ -18,7 +18,7 @@ struct LogitsProbe {
 // same bits on every CPU level. A NaN among the logits is not at least anything.
 class LogitsScan {
  public:
-  static constexpr std::size_t kBlock = 1024;  // logits per sum
+  static constexpr std::size_t kBlock = 1024;  // logits per sum and maximum
   static constexpr std::size_t kProbes = 4;
 
   static constexpr std::size_t blocks(std::size_t n) { return (n + kBlock - 1) / kBlock; }
@@ -26,8 +26,11 @@ class LogitsScan {
 
   virtual ~LogitsScan() = default;
 
-  // The largest; minus infinity if there is no larger one.
-  virtual float max(std::span<const float> logits) const = 0;
+  // maxima: [blocks(n)] the largest of each block; minus infinity if there is no larger one
+  virtual void maxima(std::span<const float> logits, std::span<float> maxima) const = 0;
+
+  // How many are at least `threshold`.
+  virtual std::size_t count(std::span<const float> logits, float threshold) const = 0;
 
   // weights[i] = exp((logits[i] - max) * inverse_temperature), 0 if less than exp(-87).
   // weights: [padded(n)]; sums: [blocks(n)] of each block's weights

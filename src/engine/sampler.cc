@@ -24,12 +24,6 @@ std::uint64_t mix(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// The first index of `value`; 0 if there is none.
-TokenId first_of(const LogitsScan& scan, std::span<const float> logits, float value) {
-  std::int32_t index = 0;
-  return scan.gather(logits, value, kNoBound, {&index, 1}) == 1 ? index : 0;
-}
-
 }  // namespace
 
 double uniform_draw(std::uint64_t seed, std::uint64_t position) {
@@ -52,6 +46,7 @@ Sampler::Sampler(const LogitsScan& scan, std::int32_t vocab_size,
       processors_(std::move(eos_token_ids)),
       filter_(scan, static_cast<std::size_t>(vocab_size)),
       logits_(static_cast<std::size_t>(vocab_size)),
+      maxima_(LogitsScan::blocks(logits_.size())),
       weights_(LogitsScan::padded(logits_.size())),
       sums_(LogitsScan::blocks(logits_.size())) {}
 
@@ -64,34 +59,53 @@ Sampler::Sample Sampler::sample(std::span<const float> raw, Sequence& sequence) 
     logits = logits_;
   }
   const SamplingParams& params = sequence.params;
-  const float largest = scan_.max(logits);
+  const float largest = scan(logits);
   // Nothing to weigh: all minus infinity, or one plus infinity.
   const bool greedy = params.temperature < kGreedyBelow || !std::isfinite(largest);
   Sample sample;
   if (greedy) {
-    sample.token = first_of(scan_, logits, largest);
+    sample.token = first_largest(logits, largest);
   } else {
-    filter(logits, largest, params);
+    filter(logits, params);
     sample.token =
         filter_.draw(uniform_draw(params.seed, static_cast<std::uint64_t>(sequence.length())));
   }
   if (!params.wants_logprobs()) return sample;
-  if (mode_ == LogprobsMode::kRawLogprobs || mode_ == LogprobsMode::kRawLogits) {
-    logits = raw;
-  } else if (!greedy) {
+  const bool is_raw = mode_ == LogprobsMode::kRawLogprobs || mode_ == LogprobsMode::kRawLogits;
+  std::span<const float> reported = is_raw ? raw : logits;
+  if (!is_raw && !greedy) {
     kept_.resize(logits_.size());
     filter_.write_kept(kept_);
-    logits = kept_;
+    reported = kept_;
   }
   const bool as_logits =
       mode_ == LogprobsMode::kRawLogits || mode_ == LogprobsMode::kProcessedLogits;
-  sample.logprobs = report(logits, sample.token,
+  const bool is_scanned = reported.data() == logits.data();
+  sample.logprobs = report(reported, is_scanned ? largest : scan(reported), sample.token,
                            {params.logprobs.value_or(0), params.logprob_token_ids, as_logits});
   return sample;
 }
 
-void Sampler::filter(std::span<const float> logits, float largest, const SamplingParams& params) {
-  filter_.start(logits, largest, std::max(params.temperature, kLeastTemperature));
+// Finds the maxima of a row's blocks; the largest.
+float Sampler::scan(std::span<const float> logits) {
+  scan_.maxima(logits, maxima_);
+  return *std::max_element(maxima_.begin(), maxima_.end());
+}
+
+// The first token whose logit is `largest`, as scan() found it; 0 if there is none.
+TokenId Sampler::first_largest(std::span<const float> logits, float largest) {
+  const auto block = std::find(maxima_.begin(), maxima_.end(), largest) - maxima_.begin();
+  // A block without any number has minus infinity for a maximum too.
+  const std::size_t begin =
+      largest == kMinusInfinity ? 0 : static_cast<std::size_t>(block) * LogitsScan::kBlock;
+  std::int32_t index = 0;
+  return scan_.gather(logits.subspan(begin), largest, kNoBound, {&index, 1}) == 1
+             ? static_cast<TokenId>(begin) + index
+             : 0;
+}
+
+void Sampler::filter(std::span<const float> logits, const SamplingParams& params) {
+  filter_.start(logits, maxima_, std::max(params.temperature, kLeastTemperature));
   if (params.min_p > 0) filter_.keep_min_p(params.min_p);
   if (params.top_k > 0) filter_.keep_top_k(static_cast<std::size_t>(params.top_k));
   if (params.top_p < 1) filter_.keep_top_p(params.top_p);
@@ -99,11 +113,12 @@ void Sampler::filter(std::span<const float> logits, float largest, const Samplin
 
 TokenLogprobs Sampler::score(std::span<const float> logits, TokenId token, std::int32_t top) {
   BITCPM_CHECK(logits.size() == logits_.size());
-  return report(logits, token, {top, {}, false});
+  return report(logits, scan(logits), token, {top, {}, false});
 }
 
-TokenLogprobs Sampler::report(std::span<const float> logits, TokenId token, const Wanted& wanted) {
-  const float largest = scan_.max(logits);
+// largest: as scan() found it in these logits, last of all
+TokenLogprobs Sampler::report(std::span<const float> logits, float largest, TokenId token,
+                              const Wanted& wanted) {
   double log_sum = 0;
   if (!wanted.as_logits && std::isfinite(largest)) {
     scan_.weigh(logits, largest, 1, weights_, sums_);
@@ -127,15 +142,13 @@ TokenLogprobs Sampler::report(std::span<const float> logits, TokenId token, cons
 }
 
 // 1 + how many are larger, or equal with a lower id.
-std::int32_t Sampler::rank_of(std::span<const float> logits, TokenId token, float value) {
-  std::array<LogitsProbe, LogitsScan::kProbes> probes;
-  for (LogitsProbe& probe : probes) probe.threshold = std::nextafter(value, kInfinity);
-  probes[1].threshold = value;
-  scan_.probe(logits, weights_, probes);
-  const std::size_t larger = value == kInfinity ? 0 : probes[0].count;
-  scan_.probe(logits.first(static_cast<std::size_t>(token)), weights_, probes);
-  const std::size_t equal = probes[1].count - (value == kInfinity ? 0 : probes[0].count);
-  return static_cast<std::int32_t>(1 + larger + equal);
+std::int32_t Sampler::rank_of(std::span<const float> logits, TokenId token, float value) const {
+  const auto at = static_cast<std::size_t>(token);
+  const std::size_t before = scan_.count(logits.first(at), value);
+  const std::size_t after =
+      value == kInfinity ? 0
+                         : scan_.count(logits.subspan(at + 1), std::nextafter(value, kInfinity));
+  return static_cast<std::int32_t>(1 + before + after);
 }
 
 // The `top` most likely tokens, most likely first; -1: all.
@@ -152,7 +165,7 @@ std::span<const TokenId> Sampler::top_of(std::span<const float> logits, float la
     return x != y ? x > y : a < b;
   };
   if (count <= TokenFilter::kMostListed && std::isfinite(largest)) {
-    filter_.start(logits, largest, 1);
+    filter_.start(logits, maxima_, 1);
     filter_.keep_top_k(count);
     for (const TokenFilter::Candidate& candidate : filter_.list())
       ranked_.push_back(candidate.token);

@@ -53,9 +53,12 @@ class Sampler {
     bool as_logits;                // not as log-softmax
   };
 
-  void filter(std::span<const float> logits, float largest, const SamplingParams& params);
-  TokenLogprobs report(std::span<const float> logits, TokenId token, const Wanted& wanted);
-  std::int32_t rank_of(std::span<const float> logits, TokenId token, float value);
+  float scan(std::span<const float> logits);
+  TokenId first_largest(std::span<const float> logits, float largest);
+  void filter(std::span<const float> logits, const SamplingParams& params);
+  TokenLogprobs report(std::span<const float> logits, float largest, TokenId token,
+                       const Wanted& wanted);
+  std::int32_t rank_of(std::span<const float> logits, TokenId token, float value) const;
   std::span<const TokenId> top_of(std::span<const float> logits, float largest, std::int32_t top);
 
   const LogitsScan& scan_;
@@ -63,6 +66,7 @@ class Sampler {
   LogitsProcessors processors_;
   TokenFilter filter_;
   std::vector<float> logits_;   // [vocab], after processors_
+  std::vector<float> maxima_;   // [blocks], of the row that was scanned last
   std::vector<float> kept_;     // [vocab], what a processed mode reports
   std::vector<float> weights_;  // [padded vocab] and [blocks], for log-softmax
   std::vector<float> sums_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "base/check.h"
@@ -54,6 +55,11 @@ std::size_t select_first(std::span<Candidate> candidates, double goal, bool by_w
   return end;
 }
 
+double log_odds(double part, double whole) {
+  const double share = std::clamp(part / whole, 1e-9, 1 - 1e-6);
+  return std::log(share / (1 - share));
+}
+
 bool by_token(const Candidate& a, const Candidate& b) { return a.token < b.token; }
 
 }  // namespace
@@ -79,12 +85,16 @@ TokenFilter::TokenFilter(const LogitsScan& scan, std::size_t vocab_size)
   candidates_.reserve(kMostListed);
   gathered_.reserve(2 * LogitsScan::padded(kMostListed));
   gathered_sums_.reserve(LogitsScan::blocks(kMostListed));
+  ranked_maxima_.reserve(sums_.size());
 }
 
-void TokenFilter::start(std::span<const float> logits, float largest, float temperature) {
-  BITCPM_CHECK(logits.size() == indices_.size() && std::isfinite(largest) && temperature > 0);
+void TokenFilter::start(std::span<const float> logits, std::span<const float> maxima,
+                        float temperature) {
+  BITCPM_CHECK(logits.size() == indices_.size() && maxima.size() == sums_.size());
   logits_ = logits;
-  largest_ = largest;
+  maxima_ = maxima;
+  largest_ = *std::max_element(maxima.begin(), maxima.end());
+  BITCPM_CHECK(std::isfinite(largest_) && temperature > 0);
   temperature_ = temperature;
   threshold_ = kLowest;
   excluded_.clear();
@@ -106,10 +116,15 @@ void TokenFilter::keep_min_p(float min_p) {
 }
 
 void TokenFilter::keep_top_k(std::size_t top_k) {
+  if (!listed_) (void)list_first(top_k);
+  total_ = static_cast<double>(logits_.size());
   keep_first(static_cast<double>(top_k), Measure::kCount);
 }
 
-void TokenFilter::keep_top_p(double top_p) { keep_first(top_p * kept_mass(), Measure::kMass); }
+void TokenFilter::keep_top_p(double top_p) {
+  total_ = kept_mass();
+  keep_first(top_p * total_, Measure::kMass);
+}
 
 double TokenFilter::kept_mass() {
   double mass = 0;
@@ -165,6 +180,9 @@ void TokenFilter::narrow(Bracket& bracket, double goal, Measure measure) {
 }
 
 // False if the bracket cannot be divided. Probes at its ends repeat what is known, harmlessly.
+// After the first looks, they lie around where the goal would be reached if what lies above a
+// threshold were a logistic curve: two so near that few logits are left between them, two further
+// off.
 bool TokenFilter::place_probes(const Bracket& bracket, double goal, Measure measure, int round) {
   if (round == 0 || (round == 1 && bracket.low == kLowest)) {
     for (std::size_t i = 0; i < LogitsScan::kProbes; ++i) {
@@ -175,26 +193,33 @@ bool TokenFilter::place_probes(const Bracket& bracket, double goal, Measure meas
     if (round == 1 || bracket.low > kLowest) probes_.back().threshold = bracket.low;
     return true;
   }
-  // In fifths; every other time, around where a straight line between the ends reaches the goal, so
-  // close that few logits are left between two probes.
   const double low = bracket.low;
   const double width = static_cast<double>(bracket.high) - low;
-  double step = width / (LogitsScan::kProbes + 1);
-  double first = low + step * LogitsScan::kProbes;
-  const double close =
-      width * (kFewToGather / 2) / static_cast<double>(bracket.count_low - bracket.count_high);
-  const double at_low = measured(bracket.count_low, bracket.mass_low, measure);
-  const double at_high = measured(bracket.count_high, bracket.mass_high, measure);
-  if (round % 2 == 0 && close < step && at_low > at_high) {
-    step = close;
-    first =
-        low + width * (at_low - goal) / (at_low - at_high) + step * (LogitsScan::kProbes - 1) / 2;
+  std::array<double, LogitsScan::kProbes> at;
+  if (round % 3 == 0) {  // lest a curve of any other shape take long
+    for (std::size_t i = 0; i < at.size(); ++i) {
+      at[i] = low + width * static_cast<double>(at.size() - i) / static_cast<double>(at.size() + 1);
+    }
+  } else {
+    const auto odds = [&](std::size_t count, double mass) {
+      return log_odds(measured(count, mass, measure), total_);
+    };
+    const double at_low = odds(bracket.count_low, bracket.mass_low);
+    const double at_high = odds(bracket.count_high, bracket.mass_high);
+    const double share =
+        at_low > at_high ? (at_low - log_odds(goal, total_)) / (at_low - at_high) : 0.5;
+    const double middle = low + width * share;
+    const double near =
+        width * (0.45 * kFewToGather) /
+        static_cast<double>(std::max<std::size_t>(bracket.count_low - bracket.count_high, 1));
+    const double far = std::max(width / 12, 2 * near);
+    at = {middle + far, middle + near, middle - near, middle - far};
   }
   bool divides = false;
-  for (std::size_t i = 0; i < LogitsScan::kProbes; ++i) {
-    const auto at = static_cast<float>(first - step * static_cast<double>(i));
-    probes_[i].threshold = std::clamp(at, bracket.low, bracket.high);
-    divides |= at > bracket.low && at < bracket.high;
+  for (std::size_t i = 0; i < at.size(); ++i) {
+    const auto threshold = static_cast<float>(at[i]);
+    probes_[i].threshold = std::clamp(threshold, bracket.low, bracket.high);
+    divides |= threshold > bracket.low && threshold < bracket.high;
   }
   return divides;
 }
@@ -215,9 +240,27 @@ void TokenFilter::cut_between(const Bracket& bracket, double goal, Measure measu
   if (bracket.count_high + kept <= kMostListed) make_list(threshold_);
 }
 
+// The top_k-th largest of the blocks' maxima has top_k logits above or beside it, and seldom many
+// more. False if there are too few blocks, or too many such logits for a list.
+bool TokenFilter::list_first(std::size_t top_k) {
+  if (top_k > maxima_.size()) return false;
+  ranked_maxima_.assign(maxima_.begin(), maxima_.end());
+  const auto kth = ranked_maxima_.begin() + static_cast<std::ptrdiff_t>(top_k) - 1;
+  std::nth_element(ranked_maxima_.begin(), kth, ranked_maxima_.end(), std::greater<>());
+  const auto room = std::span(indices_).first(std::min(indices_.size(), kMostListed + 1));
+  const std::size_t count = scan_.gather(logits_, std::max(*kth, threshold_), kNoBound, room);
+  if (count > kMostListed) return false;
+  list_indices(count);
+  return true;
+}
+
 // All that is kept and has a logit of at least `least`, by ascending id.
 void TokenFilter::make_list(float least) {
-  fill_candidates(scan_.gather(logits_, least, kNoBound, indices_));
+  list_indices(scan_.gather(logits_, least, kNoBound, indices_));
+}
+
+void TokenFilter::list_indices(std::size_t count) {
+  fill_candidates(count);
   std::sort(excluded_.begin(), excluded_.end());
   std::erase_if(candidates_, [&](const Candidate& candidate) {
     return std::binary_search(excluded_.begin(), excluded_.end(), candidate.token);

@@ -30,9 +30,10 @@ class TokenFilter {
 
   TokenFilter(const LogitsScan& scan, std::size_t vocab_size);
 
-  // Begins a row, of which all but NaN and minus infinity is kept. logits: [vocab], read until the
-  // last call for this row; largest: their finite maximum; temperature > 0
-  void start(std::span<const float> logits, float largest, float temperature);
+  // Begins a row, of which all but NaN and minus infinity is kept. logits: [vocab]; maxima: of
+  // their blocks (LogitsScan::maxima()), the largest finite; both are read until the last call for
+  // this row. temperature > 0
+  void start(std::span<const float> logits, std::span<const float> maxima, float temperature);
 
   void keep_min_p(float min_p);        // weights of at least min_p, in (0, 1]
   void keep_top_k(std::size_t top_k);  // >= 1
@@ -58,13 +59,17 @@ class TokenFilter {
   static double measured(std::size_t count, double mass, Measure measure);
   bool place_probes(const Bracket& bracket, double goal, Measure measure, int round);
   void cut_between(const Bracket& bracket, double goal, Measure measure);
+  bool list_first(std::size_t top_k);
   void make_list(float least);
+  void list_indices(std::size_t count);
   void fill_candidates(std::size_t count);
 
   const LogitsScan& scan_;
   std::span<const float> logits_;
+  std::span<const float> maxima_;
   float largest_ = 0;
   float temperature_ = 1;
+  double total_ = 0;               // of what keep_first() measures
   float threshold_ = 0;            // kept: logits of at least this, unless excluded
   std::vector<TokenId> excluded_;  // of the threshold itself, but ranked too low; weight 0
   bool weighed_ = false;           // weights_ and sums_ are those of the row
@@ -73,6 +78,7 @@ class TokenFilter {
   std::vector<float> sums_;        // [blocks]
   std::array<LogitsProbe, LogitsScan::kProbes> probes_;
   std::vector<std::int32_t> indices_;  // [vocab] scratch
+  std::vector<float> ranked_maxima_;   // [blocks] scratch
   std::vector<Candidate> candidates_;
   std::vector<float> gathered_;  // scratch: logits and weights of candidates_
   std::vector<float> gathered_sums_;

@@ -87,6 +87,12 @@ Kept definition(const std::vector<float>& row, const Filters& f) {
   return kept;
 }
 
+std::vector<float> maxima_of(const std::vector<float>& row) {
+  std::vector<float> maxima(LogitsScan::blocks(row.size()));
+  scan().maxima(row, maxima);
+  return maxima;
+}
+
 // Protects: passes over thresholds keep exactly what a full sort would, on distributions that make
 // them narrow a little, a lot or not at all; and a draw never leaves what is kept.
 TEST(TokenFilter, KeepsWhatAFullSortWould) {
@@ -99,8 +105,9 @@ TEST(TokenFilter, KeepsWhatAFullSortWould) {
        {Shape::kPeaked, Shape::kFlat, Shape::kTies, Shape::kAllEqual, Shape::kMostlyBanned}) {
     const std::vector<float> row = draw_row(shape);
     const float largest = *std::max_element(row.begin(), row.end());
+    const std::vector<float> maxima = maxima_of(row);
     for (const Filters& f : kFilters) {
-      filter.start(row, largest, f.temperature);
+      filter.start(row, maxima, f.temperature);
       if (f.min_p > 0) filter.keep_min_p(f.min_p);
       if (f.top_k > 0) filter.keep_top_k(f.top_k);
       if (f.top_p < 1) filter.keep_top_p(f.top_p);
@@ -136,12 +143,12 @@ TEST(TokenFilter, ScreenedRowsDrawTheSame) {
     std::nth_element(sorted.begin(), sorted.begin() + 49, sorted.end(), std::greater<>());
     std::vector<float> screened = row;
     for (float& v : screened) v = v >= sorted[49] ? v : -kInf;
-    const float largest = *std::max_element(row.begin(), row.end());
     for (const double top_p : {0.5, 0.9, 0.99}) {
       for (int i = 0; i < 50; ++i) {
         const double uniform = i / 50.0;
         const auto draw = [&](const std::vector<float>& logits) {
-          filter.start(logits, largest, 0.7f);
+          const std::vector<float> maxima = maxima_of(logits);
+          filter.start(logits, maxima, 0.7f);
           filter.keep_top_k(50);
           filter.keep_top_p(top_p);
           return filter.draw(uniform);

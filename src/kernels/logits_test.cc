@@ -29,7 +29,9 @@ std::vector<float> draw_row(std::size_t n) {
 }
 
 struct Scan {
+  std::vector<float> maxima;
   float max;
+  std::size_t count;
   std::vector<float> weights, sums, sums_above;
   std::vector<LogitsProbe> probes;
   std::vector<std::int32_t> between;
@@ -38,7 +40,11 @@ struct Scan {
 Scan scan(const KernelTable& table, const std::vector<float>& row) {
   const std::size_t n = row.size();
   const std::size_t blocks = (n + kLogitsBlock - 1) / kLogitsBlock;
-  Scan s{table.logits_max(row.data(), n),
+  std::vector<float> maxima(blocks);
+  table.logits_maxima(row.data(), n, maxima.data());
+  Scan s{maxima,
+         *std::max_element(maxima.begin(), maxima.end()),
+         table.logits_count(row.data(), n, 1.5f),
          std::vector<float>((n + 15) / 16 * 16),
          std::vector<float>(blocks),
          std::vector<float>(blocks),
@@ -73,6 +79,13 @@ TEST(Logits, EveryLevelEqualsTheDefinition) {
     float most = -kInf;
     for (const float v : row) most = v > most ? v : most;
     ASSERT_EQ(want.max, most) << n;
+    for (std::size_t b = 0; b < want.maxima.size(); ++b) {
+      float largest = -kInf;
+      for (std::size_t i = b * kLogitsBlock; i < std::min(n, (b + 1) * kLogitsBlock); ++i) {
+        largest = row[i] > largest ? row[i] : largest;
+      }
+      EXPECT_EQ(want.maxima[b], largest) << n;
+    }
     double mass = 0;
     std::vector<std::int32_t> between;
     std::size_t counts[4] = {};
@@ -99,9 +112,11 @@ TEST(Logits, EveryLevelEqualsTheDefinition) {
       EXPECT_NEAR(want.probes[p].mass, masses[p], 1e-5 * mass);
     }
     EXPECT_EQ(want.between, between);
+    EXPECT_EQ(want.count, counts[1]);
     for (const KernelTable& table : testable_tables()) {
       const Scan got = scan(table, row);
-      EXPECT_EQ(got.max, want.max) << table.isa;
+      EXPECT_TRUE(same_bits(got.maxima, want.maxima)) << table.isa << ' ' << n;
+      EXPECT_EQ(got.count, want.count) << table.isa << ' ' << n;
       EXPECT_TRUE(same_bits(got.weights, want.weights)) << table.isa << ' ' << n;
       EXPECT_TRUE(same_bits(got.sums, want.sums)) << table.isa << ' ' << n;
       EXPECT_TRUE(same_bits(got.sums_above, want.sums_above)) << table.isa << ' ' << n;
@@ -121,8 +136,11 @@ TEST(Logits, GatherKeepsToItsRoom) {
     EXPECT_EQ(ids, (std::vector<std::int32_t>{0, 1, 2, 4, 5, 6, 7, -1}));
     EXPECT_EQ(table.logits_gather(row.data(), row.size(), 2, kNan, 8, ids.data()), 1u);
     EXPECT_EQ(ids[0], 3);
-    EXPECT_EQ(table.logits_max(row.data(), 3), 1);
-    EXPECT_EQ(table.logits_max(&kNan, 1), -kInf);
+    float largest = 0;
+    table.logits_maxima(row.data(), 3, &largest);
+    EXPECT_EQ(largest, 1);
+    table.logits_maxima(&kNan, 1, &largest);
+    EXPECT_EQ(largest, -kInf);
   }
 }
 

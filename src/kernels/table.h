@@ -80,7 +80,8 @@ struct KernelTable {
                           float* out);
 
   // Scans of a row of logits for the sampler: shared/logits.h.
-  float (*logits_max)(const float* x, size_t n);
+  void (*logits_maxima)(const float* x, size_t n, float* maxima);
+  size_t (*logits_count)(const float* x, size_t n, float threshold);
   void (*logits_weights)(const float* x, size_t n, float most, float inverse_temperature,
                          float* weights, float* sums);
   void (*logits_probe)(const float* x, const float* weights, size_t n, LogitsProbe* probes);

@@ -7,8 +7,13 @@ namespace bitcpm {
 static_assert(LogitsScan::kBlock == kernels::kLogitsBlock);
 static_assert(LogitsScan::kProbes == kernels::kLogitsProbes);
 
-float CpuLogitsScan::max(std::span<const float> logits) const {
-  return table_.logits_max(logits.data(), logits.size());
+void CpuLogitsScan::maxima(std::span<const float> logits, std::span<float> maxima) const {
+  BITCPM_CHECK(maxima.size() >= blocks(logits.size()));
+  table_.logits_maxima(logits.data(), logits.size(), maxima.data());
+}
+
+std::size_t CpuLogitsScan::count(std::span<const float> logits, float threshold) const {
+  return table_.logits_count(logits.data(), logits.size(), threshold);
 }
 
 void CpuLogitsScan::weigh(std::span<const float> logits, float max, float inverse_temperature,

@@ -10,7 +10,8 @@ class CpuLogitsScan final : public LogitsScan {
  public:
   explicit CpuLogitsScan(const kernels::KernelTable& table) : table_(table) {}
 
-  float max(std::span<const float> logits) const override;
+  void maxima(std::span<const float> logits, std::span<float> maxima) const override;
+  std::size_t count(std::span<const float> logits, float threshold) const override;
   void weigh(std::span<const float> logits, float max, float inverse_temperature,
              std::span<float> weights, std::span<float> sums) const override;
   void probe(std::span<const float> logits, std::span<const float> weights,

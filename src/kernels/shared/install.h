@@ -37,7 +37,8 @@ inline void install_kernels(bitcpm::kernels::KernelTable& table) {
   table.silu_mul = silu_mul;
   install_attention<Tiles::kQueries, Tiles::kValues, Tiles::kVectors>(table);
   table.merge_attention = merge_attention;
-  table.logits_max = logits_max;
+  table.logits_maxima = logits_maxima;
+  table.logits_count = logits_count;
   table.logits_weights = logits_weights;
   table.logits_probe = logits_probe;
   table.logits_sums = logits_sums;

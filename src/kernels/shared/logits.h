@@ -23,18 +23,35 @@ inline size_t block_end(size_t begin, size_t n) {
   return n - begin < kLogitsBlock ? n : begin + kLogitsBlock;
 }
 
-// Minus infinity if there is no larger one.
-inline float logits_max(const float* x, size_t n) {
+// maxima[b]: the largest of block b; minus infinity if there is no larger one.
+inline void logits_maxima(const float* x, size_t n, float* maxima) {
   constexpr size_t kChains = 4;
-  F16x most[kChains];
-  for (F16x& m : most) m = set1(kNoLogit);
-  size_t i = 0;
-  for (; i + 16 * kChains <= n; i += 16 * kChains) {
+  for (size_t begin = 0; begin < n; begin += kLogitsBlock) {
+    const size_t end = block_end(begin, n);
+    F16x most[kChains];
+    for (F16x& m : most) m = set1(kNoLogit);
+    size_t i = begin;
+    for (; i + 16 * kChains <= end; i += 16 * kChains) {
 #pragma GCC unroll 4
-    for (size_t c = 0; c < kChains; ++c) most[c] = max(load(x + i + 16 * c), most[c]);
+      for (size_t c = 0; c < kChains; ++c) most[c] = max(load(x + i + 16 * c), most[c]);
+    }
+    for (; i < end; i += 16) most[0] = max(load_row(x, i, n, kNoLogit), most[0]);
+    maxima[begin / kLogitsBlock] = reduce_max(max(max(most[0], most[1]), max(most[2], most[3])));
   }
-  for (; i < n; i += 16) most[0] = max(load_row(x, i, n, kNoLogit), most[0]);
-  return reduce_max(max(max(most[0], most[1]), max(most[2], most[3])));
+}
+
+// How many are at least `threshold`.
+inline size_t logits_count(const float* x, size_t n, float threshold) {
+  const F16x one = set1(1.0f);
+  size_t count = 0;
+  for (size_t begin = 0; begin < n; begin += kLogitsBlock) {
+    F16x lanes = set1(0);  // exact: a block has 64 logits per lane
+    for (size_t i = begin; i < block_end(begin, n); i += 16) {
+      lanes = add_at_least(lanes, one, load_row(x, i, n, __builtin_nanf("")), set1(threshold));
+    }
+    count += static_cast<size_t>(reduce_add(lanes));
+  }
+  return count;
 }
 
 // weights[i] = exp((x[i] - most) * inverse_temperature), 0 below exp(-87); weights has room for a
