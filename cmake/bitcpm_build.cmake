@@ -25,6 +25,13 @@ if(BITCPM_SANITIZE)
   endif()
 endif()
 
+# Environment of every test, also of those in Python.
+set(BITCPM_TEST_ENVIRONMENT "")
+if(BITCPM_SANITIZE STREQUAL "thread")
+  set(BITCPM_TEST_ENVIRONMENT
+      "TSAN_OPTIONS=suppressions=${BITCPM_ROOT}/tests/tsan_suppressions.txt exitcode=66")
+endif()
+
 # bitcpm_module(name SOURCES a.cc … [TESTS a_test.cc …] [DEPS module-or-library …])
 #   Defines the static library bitcpm_<name> of this folder, and <name>_test from TESTS.
 function(bitcpm_module name)
@@ -61,9 +68,7 @@ function(bitcpm_test name)
   endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
-  if(ARG_ENV)
-    set_tests_properties(${name} PROPERTIES ENVIRONMENT "${ARG_ENV}")
-  endif()
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${ARG_ENV};${BITCPM_TEST_ENVIRONMENT}")
 endfunction()
 
 # bitcpm_isa(level FLAGS … SOURCES …)
