@@ -16,10 +16,10 @@ enum class InputForm : std::uint8_t { kFloats, kBf16, kCodes };
 class CpuLinearInput final : public LinearInput {
  public:
   struct Forms {
-    bool floats;
-    bool bf16;
-    bool codes;
-    kernels::ActForm code_form;
+    bool floats = false;
+    bool bf16 = false;
+    bool codes = false;
+    kernels::ActForm code_form = kernels::ActForm::kInt8;
   };
 
   // Errors: kExhausted.

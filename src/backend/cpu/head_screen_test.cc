@@ -49,8 +49,7 @@ struct Fixture {
   QuantizedMatrix matrix = make_matrix();
   std::unique_ptr<PreparedWeight> weight = HeadWeight::quantize(matrix, true, arena, pool).value();
   const HeadWeight& head = static_cast<const HeadWeight&>(*weight);
-  std::unique_ptr<LinearInput> input =
-      CpuLinearInput::allocate(4, kCols, {.floats = false, .codes = true, .code_form = {}}).value();
+  std::unique_ptr<LinearInput> input = CpuLinearInput::allocate(4, kCols, {.codes = true}).value();
   CpuLinearInput& x = static_cast<CpuLinearInput&>(*input);
 
   // Rows that point towards some weights, so that a few logits stand out, or nowhere.
