@@ -133,6 +133,11 @@ void add_limit_options(CLI::App& app, ServeOptions& options) {
   add_real(app, "--gpu-memory-utilization", options.gpu_memory_utilization, 0.001f, 1,
            "Instead: the share of the memory that this process may use (as its cgroup and "
            "MemAvailable have it) for weights, KV cache and all");
+  app.add_flag(
+      "--kv-cache-metrics", options.kv_cache_metrics,
+      "Histograms of how long KV blocks live, lie idle and are used again (vllm:kv_block_*)");
+  add_real(app, "--kv-cache-metrics-sample", options.kv_cache_metrics_sample, 1e-6f, 1,
+           "The share of the blocks that they follow (default: 0.01)");
 }
 
 void add_model_format_options(CLI::App& app, ServeOptions& options) {

@@ -22,6 +22,8 @@ struct ServeOptions {
   std::string logprobs_mode = "raw_logprobs";
   bool prefix_caching = true;
   OptionalCount kv_cache_bytes;
+  bool kv_cache_metrics = false;
+  std::optional<float> kv_cache_metrics_sample;
   std::optional<float> gpu_memory_utilization;
   std::string dtype = "auto";
   std::string generation_config = "auto";

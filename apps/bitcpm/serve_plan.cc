@@ -35,6 +35,9 @@ EngineConfig engine_limits(const ServeOptions& options) {
     config.max_num_seqs = std::min(config.max_num_seqs, in_flight);
     config.max_waiting_requests = in_flight - config.max_num_seqs;
   }
+  if (options.kv_cache_metrics) {
+    config.kv_cache_metrics_sample = options.kv_cache_metrics_sample.value_or(0.01f);
+  }
   config.logprobs_mode = logprobs_mode_of(options.logprobs_mode);
   config.speculation = options.model.speculation;
   return config;

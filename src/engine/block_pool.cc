@@ -6,11 +6,12 @@
 
 namespace bitcpm {
 
-BlockPool::BlockPool(std::int32_t num_blocks, std::int32_t block_tokens)
+BlockPool::BlockPool(std::int32_t num_blocks, std::int32_t block_tokens, double followed)
     : block_tokens_(block_tokens),
       holders_(static_cast<std::size_t>(num_blocks), 0),
       index_(num_blocks),
-      idle_(num_blocks) {
+      idle_(num_blocks),
+      residency_(num_blocks, followed) {
   BITCPM_CHECK(num_blocks >= 0 && block_tokens > 0);
   free_.reserve(holders_.size());
   for (std::int32_t id = num_blocks; id > 0; --id) free_.push_back(id - 1);
@@ -35,6 +36,7 @@ std::int32_t BlockPool::take_any() {
     index_.erase(block);
   }
   holders_[static_cast<std::size_t>(block)] = 1;
+  residency_.handed_out(block);
   return block;
 }
 
@@ -45,6 +47,7 @@ void BlockPool::release(std::vector<std::int32_t>& blocks) {
 
 void BlockPool::hold(std::int32_t block) {
   if (holders_[static_cast<std::size_t>(block)]++ == 0) idle_.remove(block);
+  residency_.taken_up(block);
 }
 
 void BlockPool::let_go(std::int32_t block) {
@@ -80,6 +83,7 @@ std::int32_t BlockPool::publish(std::int32_t block, const BlockHash& hash) {
 }
 
 void BlockPool::forget_all() {
+  residency_.forget_all();
   for (std::int32_t block = 0; block < total(); ++block) {
     if (!index_.contains(block)) continue;
     index_.erase(block);

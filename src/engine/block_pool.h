@@ -6,6 +6,7 @@
 
 #include "engine/block_hash.h"
 #include "engine/block_list.h"
+#include "engine/block_residency.h"
 #include "engine/prefix_index.h"
 
 namespace bitcpm {
@@ -17,7 +18,8 @@ namespace bitcpm {
 // construction.
 class BlockPool {
  public:
-  BlockPool(std::int32_t num_blocks, std::int32_t block_tokens);
+  // followed: the share of the blocks whose residency() is recorded.
+  BlockPool(std::int32_t num_blocks, std::int32_t block_tokens, double followed = 0);
 
   std::int32_t total() const { return static_cast<std::int32_t>(holders_.size()); }
   std::int32_t used() const { return total() - available(); }
@@ -51,6 +53,9 @@ class BlockPool {
     return holders_[static_cast<std::size_t>(block)];
   }
 
+  void set_time(double seconds) { residency_.set_time(seconds); }  // for residency() alone
+  const BlockResidencyTotals& residency() const { return residency_.totals(); }
+
   // Aborts unless every block is in exactly one of the three states.
   void check_integrity() const;
 
@@ -64,6 +69,7 @@ class BlockPool {
   std::vector<std::int32_t> holders_;
   PrefixIndex index_;
   BlockList idle_;  // longest idle first
+  BlockResidency residency_;
 };
 
 }  // namespace bitcpm

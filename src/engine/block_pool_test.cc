@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 namespace bitcpm {
 namespace {
 
@@ -117,6 +119,63 @@ TEST(BlockPool, ForgetsAll) {
   pool.check_integrity();
   pool.release(b);
   pool.check_integrity();
+}
+
+// Protects what vllm:kv_block_* mean: a life lasts from one handing out to the next, is idle since
+// it was last taken up, and of its uses the last four count; forgetting ends no life; a share of 0
+// records nothing.
+TEST(BlockPool, RecordsResidency) {
+  struct Case {
+    const char* name;
+    double share;
+    std::vector<double> uses;  // seconds after the block was handed out
+    bool forget;
+    double lifetime, idle, gaps;
+    std::int64_t num_gaps;
+  };
+  const Case kCases[] = {
+      {"never used again", 1, {}, false, 100, 100, 0, 0},
+      {"used once", 1, {30}, false, 100, 70, 0, 0},
+      {"used three times", 1, {10, 30, 60}, false, 100, 40, 50, 2},
+      {"more uses than are kept", 1, {1, 2, 10, 30, 60, 61}, false, 100, 39, 51, 3},
+      {"forgotten", 1, {10, 30}, true, 0, 0, 0, 0},
+      {"not followed", 0, {10, 30}, false, 0, 0, 0, 0},
+  };
+  for (const Case& c : kCases) {
+    BlockPool pool(1, 32, c.share);
+    std::vector<std::int32_t> blocks;
+    pool.set_time(1000);
+    ASSERT_TRUE(pool.reserve(32, blocks));
+    (void)pool.publish(blocks[0], named(1));
+    pool.release(blocks);
+    const BlockHash prefix[] = {named(1)};
+    for (const double use : c.uses) {
+      pool.set_time(1000 + use);
+      pool.take_known(prefix, blocks);
+      ASSERT_EQ(blocks.size(), 1u) << c.name;
+      pool.release(blocks);
+    }
+    if (c.forget) pool.forget_all();
+    pool.set_time(1100);
+    ASSERT_TRUE(pool.reserve(32, blocks));
+    const BlockResidencyTotals& totals = pool.residency();
+    EXPECT_EQ(totals.lifetime.sum, c.lifetime) << c.name;
+    EXPECT_EQ(totals.idle_before_evict.sum, c.idle) << c.name;
+    EXPECT_EQ(totals.reuse_gap.sum, c.gaps) << c.name;
+    const auto& gaps = totals.reuse_gap.counts;
+    EXPECT_EQ(std::accumulate(gaps.begin(), gaps.end(), std::int64_t{0}), c.num_gaps) << c.name;
+  }
+}
+
+// Protects the sample: about the share that was asked for.
+TEST(BlockPool, FollowsAShareOfTheBlocks) {
+  BlockPool pool(1, 32, 0.25);
+  std::vector<std::int32_t> blocks;
+  for (int i = 0; i < 10000; ++i) {
+    ASSERT_TRUE(pool.reserve(32, blocks));
+    pool.release(blocks);
+  }
+  EXPECT_NEAR(static_cast<double>(pool.residency().lifetime.counts[0]), 2500, 200);
 }
 
 }  // namespace

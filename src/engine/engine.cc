@@ -48,7 +48,8 @@ struct Engine::Impl {
                    .hash_key = random_hash_key(),
                    .speculation = config.speculation},
                   model.config().eos_token_ids,
-                  BlockPool(cache->num_blocks(), model.backend().kv_block_tokens())),
+                  BlockPool(cache->num_blocks(), model.backend().kv_block_tokens(),
+                            config.kv_cache_metrics_sample)),
         sampler(model, RowSampler(model.backend(), model.config().vocab_size,
                                   model.config().eos_token_ids, config.logprobs_mode)),
         batch(config.max_num_batched_tokens, config.max_num_seqs) {
@@ -75,7 +76,6 @@ struct Engine::Impl {
 
   void apply(Command& command) {
     if (SubmitCommand* submit = std::get_if<SubmitCommand>(&command)) {
-      counters.prompt_tokens_total += submit->sequence->prompt_tokens;
       Client& client = clients[submit->sequence->id];
       client.sink = std::move(submit->sink);
       client.times.arrival = submit->arrival;
@@ -98,6 +98,7 @@ struct Engine::Impl {
   void step() {
     StepTotals& totals = counters.steps;
     Stopwatch watch;
+    scheduler.set_time(std::chrono::duration<double>(Clock::now() - started).count());
     const StepPlan& plan = scheduler.plan();
     if (plan.empty()) return;
     note_first_steps(plan);
@@ -159,12 +160,11 @@ struct Engine::Impl {
                       .stop_token = outcome.stop_token,
                       .cached_tokens = outcome.cached_tokens};
     RequestTimes& times = client.times;
-    if (outcome.token && !times.first_token) times.first_token = Clock::now();
-    if (outcome.finish) {
-      times.finished = Clock::now();
-      times.preemptions = outcome.preemptions;
-      event.times = times;
-    }
+    times.preemptions = outcome.preemptions;
+    const bool is_first = outcome.token && !times.first_token;
+    if (is_first) times.first_token = Clock::now();
+    if (outcome.finish) times.finished = Clock::now();
+    if (is_first || outcome.finish) event.times = times;
     client.sink(std::move(event));
     if (!outcome.finish) return;
     clients.erase(found);
@@ -175,18 +175,23 @@ struct Engine::Impl {
   void publish() {
     counters.running = scheduler.running();
     counters.waiting = scheduler.waiting();
+    counters.deferred = scheduler.deferred();
     counters.kv_blocks_used = scheduler.pool().used();
     counters.kv_blocks_total = scheduler.pool().total();
+    counters.kv_block_tokens = scheduler.pool().block_tokens();
     counters.preemptions_total = scheduler.counters().preemptions;
+    counters.prompt_tokens_total = scheduler.counters().prompt_tokens;
     counters.prefix_cache_queries = scheduler.counters().prefix_queries;
     counters.prefix_cache_hits = scheduler.counters().prefix_hits;
     counters.speculation = scheduler.counters().speculation;
+    counters.residency = scheduler.pool().residency();
     const std::lock_guard lock(published_mutex);
     published = counters;
   }
 
   const Model& model;
   const EngineConfig config;
+  const Clock::time_point started = Clock::now();
 
   // Engine thread only.
   Workspace workspace;
@@ -249,6 +254,9 @@ Result<EngineConfig> validated(EngineConfig config, const ModelConfig& model) {
   if (config.max_logprobs < -1) {
     return refuse("max_logprobs must be at least 0, or -1 for the vocabulary");
   }
+  if (!(config.kv_cache_metrics_sample >= 0 && config.kv_cache_metrics_sample <= 1)) {
+    return refuse("kv_cache_metrics_sample must be in [0, 1]");
+  }
   if (config.max_logprobs == -1) config.max_logprobs = model.vocab_size;
   return config;
 }
@@ -259,9 +267,10 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
 Result<std::unique_ptr<Engine>> Engine::start(const Model& model, const EngineConfig& wanted) {
-  BITCPM_ASSIGN(const EngineConfig config, validated(wanted, model.config()));
+  BITCPM_ASSIGN(EngineConfig config, validated(wanted, model.config()));
   Backend& backend = model.backend();
   const KvShape shape = model.kv_shape(config.kv_cache_dtype);
+  config.kv_cache_dtype = shape.dtype;
   const std::size_t block_bytes =
       kv_bytes_per_token(shape) * static_cast<std::size_t>(backend.kv_block_tokens());
   const std::size_t blocks = std::min<std::size_t>(config.kv_cache_bytes / block_bytes, 1u << 24);

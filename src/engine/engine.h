@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/block_residency.h"
 #include "engine/engine_config.h"
 #include "engine/request.h"
 #include "engine/speculation.h"
@@ -16,17 +17,20 @@ class Model;
 
 // A snapshot for logs and metrics; the fields belong to one moment between two steps.
 struct EngineStats {
-  std::int32_t running = 0;  // requests holding KV blocks
-  std::int32_t waiting = 0;  // accepted, not yet admitted
+  std::int32_t running = 0;   // requests holding KV blocks
+  std::int32_t waiting = 0;   // accepted, not yet admitted
+  std::int32_t deferred = 0;  // those of them that wait for what another request is computing
   std::int64_t kv_blocks_used = 0;
   std::int64_t kv_blocks_total = 0;
+  std::int32_t kv_block_tokens = 0;
   std::int64_t preemptions_total = 0;
-  std::int64_t prompt_tokens_total = 0;
+  std::int64_t prompt_tokens_total = 0;  // of admitted requests
   std::int64_t generation_tokens_total = 0;
-  std::int64_t prefix_cache_queries = 0;  // prompt tokens of admitted requests
-  std::int64_t prefix_cache_hits = 0;     // those of them whose blocks were found
+  std::int64_t prefix_cache_queries = 0;  // those of them that were looked up
+  std::int64_t prefix_cache_hits = 0;     // and whose blocks were found
   SpeculationTotals speculation;
   StepTotals steps;
+  BlockResidencyTotals residency;
 
   double kv_cache_usage() const {  // [0, 1]; blocks that are only remembered count as free
     return kv_blocks_total == 0
@@ -60,7 +64,7 @@ class Engine {
   void reset_prefix_cache();
 
   EngineStats stats() const;           // any thread
-  const EngineConfig& config() const;  // as it runs: max_logprobs is never -1
+  const EngineConfig& config() const;  // as it runs: nothing left to its default
 
  private:
   struct Impl;

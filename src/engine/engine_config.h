@@ -29,6 +29,7 @@ struct EngineConfig {
   // Unset: what the numerics are described with.
   std::optional<KvCacheDtype> kv_cache_dtype = std::nullopt;
   bool enable_prefix_caching = true;   // full blocks are found again by their content
+  double kv_cache_metrics_sample = 0;  // share of the KV blocks whose residency is recorded
   SpeculationConfig speculation = {};  // off unless it says how many tokens
   std::int32_t max_logprobs = 20;  // most likely tokens a request may ask for; -1: the vocabulary
   LogprobsMode logprobs_mode = LogprobsMode::kRawLogprobs;

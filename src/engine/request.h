@@ -71,8 +71,8 @@ struct RequestTimes {
   TimePoint arrival;                     // submit() was called
   std::optional<TimePoint> scheduled;    // its first step began
   std::optional<TimePoint> first_token;  // the step of its first token was done
-  TimePoint finished;
-  std::int32_t preemptions = 0;  // how often it lost its blocks in between
+  TimePoint finished;                    // the epoch: not yet
+  std::int32_t preemptions = 0;          // how often it lost its blocks in between
 };
 
 // What a request's sink receives. Every accepted request gets any number of token events and
@@ -85,7 +85,7 @@ struct EngineEvent {
   std::vector<TokenLogprobs> prompt_logprobs;
   std::optional<FinishReason> finish;
   std::optional<TokenId> stop_token;  // with kStop; the token itself is in `token` too
-  std::optional<RequestTimes> times = std::nullopt;  // with `finish`
+  std::optional<RequestTimes> times = std::nullopt;  // with the first token and with `finish`
   std::int32_t cached_tokens = 0;                    // of the prompt, found in the prefix cache
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -51,8 +52,9 @@ struct Outcome {
 
 struct SchedulerCounters {
   std::int64_t preemptions = 0;
-  std::int64_t prefix_queries = 0;  // prompt tokens of requests at their first admission
-  std::int64_t prefix_hits = 0;     // those of them found in the prefix cache
+  std::int64_t prompt_tokens = 0;   // of requests at their first admission
+  std::int64_t prefix_queries = 0;  // those of them that were looked up in the prefix cache
+  std::int64_t prefix_hits = 0;     // and that were found
   SpeculationTotals speculation;
 };
 
@@ -85,9 +87,13 @@ class Scheduler {
   // Forgets what the prefix cache knows. Not between plan() and commit().
   void reset_prefix_cache();
 
+  void set_time(double seconds) { pool_.set_time(seconds); }  // BlockPool::residency(), no decision
+
   bool idle() const { return running_.empty() && waiting_.empty(); }
   std::int32_t running() const { return static_cast<std::int32_t>(running_.size()); }
   std::int32_t waiting() const { return static_cast<std::int32_t>(waiting_.size()); }
+  // Of the waiting ones, those that the last plan passed over for what another was computing.
+  std::int32_t deferred() const { return std::min(deferred_, waiting()); }
   const SchedulerCounters& counters() const { return counters_; }
   const BlockPool& pool() const { return pool_; }
   std::vector<RequestId> requests() const;  // all that are here, running first
@@ -97,7 +103,7 @@ class Scheduler {
  private:
   void plan_decodes();
   void admit_waiting(bool preempted);
-  bool make_place(Sequence& sequence, std::int32_t kept_places, bool preempted);
+  bool make_place(Sequence& sequence, bool preempted);
   bool attach(Sequence& sequence);
   bool computed_by_another(Sequence& sequence);
   void plan_prompts();
@@ -118,7 +124,8 @@ class Scheduler {
   std::vector<std::unique_ptr<Sequence>> running_;  // in order
   std::deque<std::unique_ptr<Sequence>> waiting_;   // in order
   StepPlan plan_;
-  std::int32_t budget_ = 0;  // tokens that the plan being made may still take
+  std::int32_t budget_ = 0;    // tokens that the plan being made may still take
+  std::int32_t deferred_ = 0;  // places that it keeps
   std::vector<Outcome> outcomes_;
   std::vector<Sequence*> finished_;
   std::int64_t next_arrival_ = 0;

@@ -48,14 +48,14 @@ void Scheduler::plan_decodes() {
 
 // In order, and nobody overtakes but those who wait for what another one is computing.
 void Scheduler::admit_waiting(bool preempted) {
-  std::int32_t kept_places = 0;
+  deferred_ = 0;
   for (std::size_t i = 0; i < waiting_.size();) {
     if (computed_by_another(*waiting_[i])) {
-      ++kept_places;
+      ++deferred_;
       ++i;
       continue;
     }
-    if (!make_place(*waiting_[i], kept_places, preempted)) return;
+    if (!make_place(*waiting_[i], preempted)) return;
     if (decodes(*waiting_[i])) schedule(*waiting_[i], 1);
     const auto entry = waiting_.begin() + static_cast<std::ptrdiff_t>(i);
     const auto place = std::upper_bound(running_.begin(), running_.end(), *entry, comes_before);
@@ -66,7 +66,7 @@ void Scheduler::admit_waiting(bool preempted) {
 
 // Gives a waiting sequence blocks and a place in this step, if need be at the cost of running ones
 // that come after it in the order.
-bool Scheduler::make_place(Sequence& sequence, std::int32_t kept_places, bool preempted) {
+bool Scheduler::make_place(Sequence& sequence, bool preempted) {
   const auto is_last = [&] { return running_.empty() || !sequence.before(*running_.back()); };
   if (preempted && is_last()) return false;  // it would only be preempted in its turn
   std::int32_t prompts = 0;
@@ -77,8 +77,7 @@ bool Scheduler::make_place(Sequence& sequence, std::int32_t kept_places, bool pr
     prompt_tokens += other->pending();
   }
   if (prompts >= kConcurrentPrompts && prompt_tokens >= budget_) return false;
-  while (running() + kept_places >= config_.max_num_seqs || budget_ <= prompts ||
-         !attach(sequence)) {
+  while (running() + deferred_ >= config_.max_num_seqs || budget_ <= prompts || !attach(sequence)) {
     if (is_last()) return false;
     preempt_last();
   }
@@ -100,6 +99,7 @@ bool Scheduler::attach(Sequence& sequence) {
   sequence.cached = known * pool_.block_tokens();
   if (sequence.prefix_hit >= 0) return true;
   sequence.prefix_hit = sequence.cached;
+  counters_.prompt_tokens += sequence.prompt_tokens;
   const std::int32_t longest = sequence.prompt_tokens + sequence.params.max_tokens;
   sequence.tokens.reserve(static_cast<std::size_t>(longest));
   blocks.reserve(static_cast<std::size_t>(pool_.blocks_for(longest)));

@@ -201,7 +201,7 @@ TEST(Edge, RefusesBeforeTokenising) {
   EXPECT_NE(ask_get(server->port(), "/metrics")
                 .body.find("vllm:admission_rejections_total{"
                            "engine=\"0\",model_name="
-                           "\"/path/to/model/\"} 1\n"),
+                           "\"/path/to/model/\",reason=\"max_num_queued_reqs\"} 1\n"),
             std::string::npos);
   first.close();
   ASSERT_TRUE(eventually([&] { return engine.running() == 1; }));

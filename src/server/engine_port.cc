@@ -14,10 +14,15 @@ EnginePort engine_port(Engine& engine) {
   };
   port.cancel = [&engine](RequestId request) { engine.cancel(request); };
   port.stats = [&engine] { return engine.stats(); };
-  port.max_running = engine.config().max_num_seqs;
-  port.max_waiting = engine.config().max_waiting_requests;
-  port.max_model_len = engine.config().max_model_len;
-  port.max_logprobs = engine.config().max_logprobs;
+  const EngineConfig& config = engine.config();
+  port.max_running = config.max_num_seqs;
+  port.max_waiting = config.max_waiting_requests;
+  port.max_model_len = config.max_model_len;
+  port.max_logprobs = config.max_logprobs;
+  port.kv_cache = {.dtype = kv_cache_dtype_name(*config.kv_cache_dtype),
+                   .bytes = config.kv_cache_bytes,
+                   .enable_prefix_caching = config.enable_prefix_caching,
+                   .records_residency = config.kv_cache_metrics_sample > 0};
   return port;
 }
 

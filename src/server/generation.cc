@@ -38,7 +38,7 @@ Generation::~Generation() {
   cancel();
   mailbox_->close();
   for (std::size_t i = 0; i < choices_.size(); ++i) {
-    if (!choices_[i].choice.finished()) observe_end(i, ChoiceRecord::kAbort, std::nullopt);
+    if (!choices_[i].choice.finished()) observe_end(i, ChoiceRecord::kAbort);
   }
 }
 
@@ -58,7 +58,7 @@ std::optional<ApiError> Generation::submit() {
       cancel();
       return from_error(id.error());
     }
-    choices_.push_back({Choice(tokenizer_, request_, prompt_of(index)), *id, {}, {}});
+    choices_.push_back({Choice(tokenizer_, request_, prompt_of(index)), *id});
     ++unfinished_;
   }
   return std::nullopt;
@@ -99,12 +99,12 @@ Generation::Deltas Generation::digest() {
     }
     const bool engine_is_done = event.finish.has_value();
     if (event.token) observe_token(running, now);
-    const std::optional<RequestTimes> times = event.times;
+    if (event.times) running.times = event.times;
     deltas.emplace_back(index, running.choice.accept(std::move(event)));
     if (!running.choice.finished()) continue;
     --unfinished_;
-    const bool is_stop = deltas.back().second.finish_reason == "stop";
-    observe_end(index, is_stop ? ChoiceRecord::kStop : ChoiceRecord::kLength, times);
+    const bool is_stop = deltas.back().second.finish_reason != "length";
+    observe_end(index, is_stop ? ChoiceRecord::kStop : ChoiceRecord::kLength);
     if (!engine_is_done) engine_.cancel(*running.id);  // a stop string
   }
   return deltas;
@@ -121,10 +121,10 @@ void Generation::observe_token(Running& running, Clock::time_point now) {
   running.last_token = now;
 }
 
-void Generation::observe_end(std::size_t index, ChoiceRecord::Finish finish,
-                             const std::optional<RequestTimes>& times) {
+void Generation::observe_end(std::size_t index, ChoiceRecord::Finish finish) {
   using Seconds = std::chrono::duration<double>;
   const Running& running = choices_[index];
+  const std::optional<RequestTimes>& times = running.times;
   ChoiceRecord record;
   record.finish = finish;
   record.prompt_tokens = static_cast<std::int64_t>(prompt_of(index).ids.size());
@@ -136,10 +136,15 @@ void Generation::observe_end(std::size_t index, ChoiceRecord::Finish finish,
     record.decode = Seconds(running.last_token - running.first_token).count();
   }
   if (times && times->scheduled) {
+    record.cached_tokens = running.choice.cached_tokens();
+    record.preemptions = times->preemptions;
     record.queue = Seconds(*times->scheduled - times->arrival).count();
     if (times->first_token) {
       record.prefill = Seconds(*times->first_token - *times->scheduled).count();
-      record.decode = Seconds(times->finished - *times->first_token).count();
+      // A stop string ends a request before the engine does.
+      const Clock::time_point end =
+          times->finished == Clock::time_point() ? Clock::now() : times->finished;
+      record.decode = Seconds(end - *times->first_token).count();
     }
   }
   metrics_.choice_ended(record);

@@ -63,14 +63,14 @@ class Generation {
     std::optional<RequestId> id;  // none: the engine was not needed
     Clock::time_point first_token{};
     Clock::time_point last_token{};
+    std::optional<RequestTimes> times{};  // as last told by the engine
   };
 
   Result<std::optional<RequestId>> submit(std::size_t choice, SamplingParams&& params);
   void notice();  // something came
   Deltas digest();
   void observe_token(Running& running, Clock::time_point now);
-  void observe_end(std::size_t index, ChoiceRecord::Finish finish,
-                   const std::optional<RequestTimes>& times);
+  void observe_end(std::size_t index, ChoiceRecord::Finish finish);
   void cancel();
 
   const EnginePort& engine_;

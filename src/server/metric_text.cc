@@ -8,9 +8,6 @@
 namespace bitcpm {
 namespace {
 
-// The shortest decimal that names the value.
-std::string number(double value) { return fmt::format("{}", value); }
-
 std::string escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -25,6 +22,8 @@ std::string escaped(std::string_view text) {
 }
 
 }  // namespace
+
+MetricValue::MetricValue(double value) : text(fmt::format("{}", value)) {}
 
 void Histogram::observe(double value) {
   const auto bound = std::lower_bound(bounds_.begin(), bounds_.end(), value);
@@ -42,7 +41,7 @@ void MetricText::family(std::string_view name, std::string_view type, std::strin
 }
 
 void MetricText::write(std::string_view name, std::string_view suffix, Labels labels,
-                       std::string_view bound, double value) {
+                       std::string_view bound, const MetricValue& value) {
   text_ += name;
   text_ += suffix;
   char separator = '{';
@@ -55,10 +54,11 @@ void MetricText::write(std::string_view name, std::string_view suffix, Labels la
   for (const auto& [key, label] : labels) add(key, label);
   if (!bound.empty()) add("le", bound);
   if (separator == ',') text_ += '}';
-  fmt::format_to(std::back_inserter(text_), " {}\n", number(value));
+  fmt::format_to(std::back_inserter(text_), " {}\n", value.text);
 }
 
-void MetricText::sample(std::string_view name, std::initializer_list<Label> labels, double value) {
+void MetricText::sample(std::string_view name, std::initializer_list<Label> labels,
+                        const MetricValue& value) {
   write(name, "", {labels.begin(), labels.size()}, "", value);
 }
 
@@ -70,21 +70,21 @@ void MetricText::histogram(std::string_view name, std::initializer_list<Label> l
     below += values.counts()[i];
     const double bound = values.bounds()[i];
     const bool is_whole = bound == static_cast<double>(static_cast<std::int64_t>(bound));
-    write(name, "_bucket", list, is_whole ? fmt::format("{:.1f}", bound) : number(bound),
-          static_cast<double>(below));
+    write(name, "_bucket", list, is_whole ? fmt::format("{:.1f}", bound) : MetricValue(bound).text,
+          below);
   }
   below += values.counts().back();
-  write(name, "_bucket", list, "+Inf", static_cast<double>(below));
+  write(name, "_bucket", list, "+Inf", below);
   write(name, "_sum", list, "", values.sum());
-  write(name, "_count", list, "", static_cast<double>(below));
+  write(name, "_count", list, "", below);
 }
 
-void MetricText::counter(std::string_view name, std::string_view help, double value) {
+void MetricText::counter(std::string_view name, std::string_view help, const MetricValue& value) {
   family(name, "counter", help);
   sample(name, {}, value);
 }
 
-void MetricText::gauge(std::string_view name, std::string_view help, double value) {
+void MetricText::gauge(std::string_view name, std::string_view help, const MetricValue& value) {
   family(name, "gauge", help);
   sample(name, {}, value);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -29,6 +30,15 @@ class Histogram {
   double sum_ = 0;
 };
 
+// A sample's value: a whole number exactly, another by the shortest decimal that names it.
+struct MetricValue {
+  MetricValue(double value);  // NOLINT(google-explicit-constructor): either kind of number
+  template <std::integral Whole>
+  MetricValue(Whole value) : text(std::to_string(value)) {}  // NOLINT: the same
+
+  std::string text;
+};
+
 // Writes Prometheus' text format, version 0.0.4: a family is its head, then its samples.
 class MetricText {
  public:
@@ -40,20 +50,20 @@ class MetricText {
       : common_(std::move(common)) {}
 
   void family(std::string_view name, std::string_view type, std::string_view help);
-  void sample(std::string_view name, std::initializer_list<Label> labels, double value);
+  void sample(std::string_view name, std::initializer_list<Label> labels, const MetricValue& value);
   void histogram(std::string_view name, std::initializer_list<Label> labels,
                  const Histogram& values);
 
   // A family of one sample without labels of its own.
-  void counter(std::string_view name, std::string_view help, double value);
-  void gauge(std::string_view name, std::string_view help, double value);
+  void counter(std::string_view name, std::string_view help, const MetricValue& value);
+  void gauge(std::string_view name, std::string_view help, const MetricValue& value);
   void histogram(std::string_view name, std::string_view help, const Histogram& values);
 
   std::string take() { return std::move(text_); }
 
  private:
   void write(std::string_view name, std::string_view suffix, Labels labels, std::string_view bound,
-             double value);
+             const MetricValue& value);
 
   std::vector<std::pair<std::string, std::string>> common_;
   std::string text_;

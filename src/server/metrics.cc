@@ -34,6 +34,16 @@ std::vector<double> one_two_five(double most) {
 
 constexpr std::string_view kFinishNames[] = {"stop", "length", "abort"};
 
+// As Python prints it, for labels that vLLM makes of its settings.
+std::string_view python_name(bool value) { return value ? "True" : "False"; }
+
+Histogram histogram_of(const BlockResidencyTotals::Spread& spread) {
+  const auto& bounds = BlockResidencyTotals::kBounds;
+  Histogram histogram({bounds.begin(), bounds.end()});
+  histogram.add(spread.counts, spread.sum);
+  return histogram;
+}
+
 }  // namespace
 
 Metrics::Metrics()
@@ -41,6 +51,8 @@ Metrics::Metrics()
       generation_tokens_({}),
       max_tokens_({}),
       n_({1, 2, 5, 10, 20}),
+      prefill_computed_({}),
+      preemptions_({1, 2, 3, 4, 5, 10, 20}),
       time_to_first_token_(first_token_buckets()),
       inter_token_latency_(per_token_buckets()),
       time_per_output_token_(per_token_buckets()),
@@ -50,9 +62,12 @@ Metrics::Metrics()
       prefill_(latency_buckets()),
       decode_(latency_buckets()) {}
 
-void Metrics::set_model(std::string name, std::int32_t max_model_len) {
+void Metrics::set_model(std::string name, std::int32_t max_model_len,
+                        const KvCacheSettings& kv_cache) {
   model_name_ = std::move(name);
-  prompt_tokens_ = generation_tokens_ = max_tokens_ = Histogram(one_two_five(max_model_len));
+  kv_cache_ = kv_cache;
+  prompt_tokens_ = generation_tokens_ = max_tokens_ = prefill_computed_ =
+      Histogram(one_two_five(max_model_len));
 }
 
 void Metrics::http_request(std::string_view handler, std::string_view method, unsigned status,
@@ -73,6 +88,10 @@ void Metrics::choice_ended(const ChoiceRecord& record) {
   generation_tokens_.observe(static_cast<double>(record.generation_tokens));
   max_tokens_.observe(static_cast<double>(record.max_tokens));
   n_.observe(static_cast<double>(record.n));
+  if (record.cached_tokens >= 0) {
+    prefill_computed_.observe(static_cast<double>(record.prompt_tokens - record.cached_tokens));
+  }
+  if (record.preemptions >= 0) preemptions_.observe(static_cast<double>(record.preemptions));
   observe(e2e_, record.e2e);
   observe(queue_, record.queue);
   observe(prefill_, record.prefill);
@@ -90,18 +109,30 @@ void Metrics::write_engine(MetricText& out, const EngineStats& engine) const {
             engine.running);
   out.gauge("vllm:num_requests_waiting", "Number of requests waiting to be processed.",
             engine.waiting);
+  constexpr std::string_view kByReason = "vllm:num_requests_waiting_by_reason";
+  out.family(kByReason, "gauge",
+             "Number of waiting requests: for capacity, or deferred for what another computes.");
+  out.sample(kByReason, {{"reason", "capacity"}}, engine.waiting - engine.deferred);
+  out.sample(kByReason, {{"reason", "deferred"}}, engine.deferred);
   out.gauge("vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.", usage);
   out.gauge("vllm:gpu_cache_usage_perc", "The old name of vllm:kv_cache_usage_perc.", usage);
   out.counter("vllm:num_preemptions_total", "Cumulative number of preemptions.",
-              static_cast<double>(engine.preemptions_total));
+              engine.preemptions_total);
   out.counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
-              static_cast<double>(engine.prefix_cache_queries));
+              engine.prefix_cache_queries);
   out.counter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
-              static_cast<double>(engine.prefix_cache_hits));
+              engine.prefix_cache_hits);
   out.counter("vllm:prompt_tokens_total", "Number of prefill tokens processed.",
-              static_cast<double>(engine.prompt_tokens_total));
+              engine.prompt_tokens_total);
+  constexpr std::string_view kBySource = "vllm:prompt_tokens_by_source_total";
+  out.family(kBySource, "counter", "Number of prompt tokens, by where their keys came from.");
+  out.sample(kBySource, {{"source", "local_compute"}},
+             engine.prompt_tokens_total - engine.prefix_cache_hits);
+  out.sample(kBySource, {{"source", "local_cache_hit"}}, engine.prefix_cache_hits);
+  out.counter("vllm:prompt_tokens_cached_total", "Number of cached prompt tokens.",
+              engine.prefix_cache_hits);
   out.counter("vllm:generation_tokens_total", "Number of generation tokens processed.",
-              static_cast<double>(engine.generation_tokens_total));
+              engine.generation_tokens_total);
   if (engine.speculation.drafts > 0) write_speculation(out, engine.speculation);
   const auto& bounds = StepTotals::kTokenBounds;  // the last one stands for more
   Histogram iterations({bounds.begin(), bounds.end() - 1});
@@ -109,29 +140,54 @@ void Metrics::write_engine(MetricText& out, const EngineStats& engine) const {
   out.histogram("vllm:iteration_tokens_total", "Number of tokens per engine step.", iterations);
 }
 
+// A capacity planner's facts, as labels: blocks of memory go by the name of vLLM's GPU blocks.
+void Metrics::write_kv_cache(MetricText& out, const EngineStats& engine) const {
+  constexpr std::string_view kInfo = "vllm:cache_config_info";
+  out.family(kInfo, "gauge", "Settings of the KV cache.");
+  out.sample(
+      kInfo,
+      {{"block_size", std::to_string(engine.kv_block_tokens)},
+       {"cache_dtype", kv_cache_.dtype},
+       {"enable_prefix_caching", python_name(kv_cache_.enable_prefix_caching)},
+       {"kv_cache_memory_bytes", std::to_string(kv_cache_.bytes)},
+       {"kv_cache_size_tokens", std::to_string(engine.kv_blocks_total * engine.kv_block_tokens)},
+       {"num_gpu_blocks", std::to_string(engine.kv_blocks_total)},
+       {"sliding_window", "None"}},
+      1);
+  if (!kv_cache_.records_residency) return;
+  const BlockResidencyTotals& residency = engine.residency;
+  out.histogram("vllm:kv_block_lifetime_seconds",
+                "Time from a KV block's allocation to its eviction, of a sample of blocks.",
+                histogram_of(residency.lifetime));
+  out.histogram("vllm:kv_block_idle_before_evict_seconds",
+                "Time from a KV block's last use to its eviction, of a sample of blocks.",
+                histogram_of(residency.idle_before_evict));
+  out.histogram("vllm:kv_block_reuse_gap_seconds",
+                "Time between the last uses of a KV block, of a sample of blocks.",
+                histogram_of(residency.reuse_gap));
+}
+
 void Metrics::write_speculation(MetricText& out, const SpeculationTotals& totals) {
-  out.counter("vllm:spec_decode_num_drafts_total", "Number of drafts.",
-              static_cast<double>(totals.drafts));
+  out.counter("vllm:spec_decode_num_drafts_total", "Number of drafts.", totals.drafts);
   out.counter("vllm:spec_decode_num_draft_tokens_total", "Number of drafted tokens.",
-              static_cast<double>(totals.draft_tokens));
+              totals.draft_tokens);
   out.counter("vllm:spec_decode_num_accepted_tokens_total", "Number of drafted tokens that held.",
-              static_cast<double>(totals.accepted_tokens));
+              totals.accepted_tokens);
   constexpr std::string_view kByPosition = "vllm:spec_decode_num_accepted_tokens_per_pos_total";
   out.family(kByPosition, "counter", "Drafted tokens that held, by their place in the draft.");
   for (std::size_t i = 0; i < totals.accepted_by_position.size(); ++i) {
-    out.sample(kByPosition, {{"position", std::to_string(i)}},
-               static_cast<double>(totals.accepted_by_position[i]));
+    out.sample(kByPosition, {{"position", std::to_string(i)}}, totals.accepted_by_position[i]);
   }
 }
 
 void Metrics::write_requests(MetricText& out) const {
   out.family("vllm:request_success_total", "counter", "Count of finished requests, by reason.");
   for (std::size_t i = 0; i < finished_.size(); ++i) {
-    out.sample("vllm:request_success_total", {{"finished_reason", kFinishNames[i]}},
-               static_cast<double>(finished_[i]));
+    out.sample("vllm:request_success_total", {{"finished_reason", kFinishNames[i]}}, finished_[i]);
   }
-  out.counter("vllm:admission_rejections_total", "Requests refused because the queue was full.",
-              static_cast<double>(rejections_));
+  constexpr std::string_view kRejections = "vllm:admission_rejections_total";
+  out.family(kRejections, "counter", "Requests refused because the queue was full.");
+  out.sample(kRejections, {{"reason", "max_num_queued_reqs"}}, rejections_);
   out.histogram("vllm:request_prompt_tokens", "Number of prefill tokens of a request.",
                 prompt_tokens_);
   out.histogram("vllm:request_generation_tokens", "Number of generation tokens of a request.",
@@ -140,6 +196,11 @@ void Metrics::write_requests(MetricText& out) const {
                 "Most generation tokens that a request could have had.", max_tokens_);
   out.histogram("vllm:request_params_max_tokens", "The max_tokens request parameter.", max_tokens_);
   out.histogram("vllm:request_params_n", "The n request parameter.", n_);
+  out.histogram("vllm:request_prefill_kv_computed_tokens",
+                "Prefill tokens of a request that were not found in the prefix cache.",
+                prefill_computed_);
+  out.histogram("vllm:request_num_preemptions", "Number of preemptions of a request.",
+                preemptions_);
 }
 
 void Metrics::write_times(MetricText& out) const {
@@ -167,8 +228,7 @@ std::string Metrics::http_text() const {
   for (const auto& [key, count] : http_requests_) {
     const auto& [handler, method, status] = key;
     out.sample("http_requests_total",
-               {{"handler", handler}, {"method", method}, {"status", status}},
-               static_cast<double>(count));
+               {{"handler", handler}, {"method", method}, {"status", status}}, count);
   }
   out.family("http_request_duration_seconds", "histogram", "Duration of HTTP requests in seconds.");
   for (const auto& [key, durations] : http_durations_) {
@@ -183,6 +243,7 @@ std::string Metrics::text(const EngineStats& engine) const {
   if (!model_name_.empty()) {
     MetricText out({{"engine", "0"}, {"model_name", model_name_}});
     write_engine(out, engine);
+    write_kv_cache(out, engine);
     write_requests(out);
     write_times(out);
     text = out.take();

@@ -43,6 +43,7 @@ TEST(Metrics, CountsRequests) {
         "vllm:e2e_request_latency_seconds_count" + labels + "} 3",
         "vllm:request_params_n_bucket" + labels + R"(,le="2.0"} 3)",
         "vllm:request_params_n_sum" + labels + "} 5",
+        "vllm:admission_rejections_total" + labels + R"(,reason="max_num_queued_reqs"} 0)",
         "vllm:request_params_max_tokens_bucket" + labels + R"(,le="2000.0"} 3)",
         std::string(
             R"(http_requests_total{handler="/v1/completions",method="POST",status="2xx"} 2)"),

@@ -19,7 +19,8 @@ ServerContext::ServerContext(const ServerConfig& server_config,
 void ServerContext::start_service(std::unique_ptr<Service> ready) {
   const auto running = static_cast<std::size_t>(std::max(ready->engine.max_running, 1));
   admission.set_capacity(running + static_cast<std::size_t>(ready->engine.max_waiting), running);
-  metrics.set_model(ready->limits.served_model_names.front(), ready->limits.max_model_len);
+  metrics.set_model(ready->limits.served_model_names.front(), ready->limits.max_model_len,
+                    ready->engine.kv_cache);
   service = std::move(ready);
 }
 

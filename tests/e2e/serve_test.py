@@ -244,6 +244,45 @@ class Lifecycle(unittest.TestCase):
             self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
             self.assertIn("--ssl-certfile", done.stderr)
 
+    def test_metrics_of_the_kv_cache(self):
+        """What a capacity planner and vLLM's dashboards read: the cache's size, blocks evicted and used
+        again, tokens by where they came from, whole histograms also of what a stop string ended."""
+        flags = ("--kv-cache-memory-bytes", "9m", "--kv-cache-metrics",
+                 "--kv-cache-metrics-sample", "1")
+        with harness.serve(*flags) as server:
+            for i in range(6):
+                body = {**STORY, "prompt": [1, *range(20 + i, 420 + i)], "max_tokens": 2}
+                for _ in range(2):  # the second time from the prefix cache
+                    self.assertEqual(server.request("POST", "/v1/completions", body)[0], 200)
+            body = {**STORY, "stop": [" "], "min_tokens": 4}
+            self.assertEqual(server.request("POST", "/v1/completions", body)[0], 200)
+            text = server.request("GET", "/metrics")[1]
+        values = {}
+        for line in text.splitlines():
+            found = re.match(r"(vllm:\w+)(\{.*\}) (\S+)", line)
+            if found:
+                values.setdefault(found[1], []).append((found[2], float(found[3])))
+        (labels, one), = values["vllm:cache_config_info"]
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        blocks, block_size = int(labels["num_gpu_blocks"]), int(labels["block_size"])
+        self.assertEqual(one, 1)
+        self.assertEqual(blocks * block_size, int(labels["kv_cache_size_tokens"]))
+        self.assertEqual((labels["cache_dtype"], labels["enable_prefix_caching"]),
+                         ("bfloat16", "True"))
+        self.assertTrue(8_000_000 < int(labels["kv_cache_memory_bytes"]) <= 9_000_000)
+        count = {name: sum(value for _, value in samples) for name, samples in values.items()}
+        self.assertGreater(count["vllm:kv_block_lifetime_seconds_count"], 0)
+        self.assertEqual(count["vllm:kv_block_idle_before_evict_seconds_count"],
+                         count["vllm:kv_block_lifetime_seconds_count"])
+        self.assertIn("vllm:kv_block_reuse_gap_seconds_count", count)
+        self.assertEqual(count["vllm:request_num_preemptions_count"], 13)
+        self.assertEqual(count["vllm:request_queue_time_seconds_count"], 13)
+        computed = count["vllm:request_prefill_kv_computed_tokens_sum"]
+        cached = count["vllm:prompt_tokens_cached_total"]
+        self.assertGreater(cached, 6 * 300)
+        self.assertEqual(computed + cached, count["vllm:prompt_tokens_total"])
+        self.assertEqual(count["vllm:prompt_tokens_by_source_total"], computed + cached)
+
     def test_json_log(self):
         """--log-format json: every line an object; one per request, with its numbers and its id,
         and none for probes."""
