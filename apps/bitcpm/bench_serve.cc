@@ -150,7 +150,7 @@ std::string serve_text(const json::object& object, const std::vector<double>& pe
 Result<ExitCode> run_bench_serve(const ServeBenchOptions& options) {
   Goodput goodput;
   for (const std::string& text : options.goodput_texts) BITCPM_TRY(parse_goodput(text, goodput));
-  BITCPM_ASSIGN(const HttpBase base, parse_http_base(options.endpoint.base_url));
+  BITCPM_ASSIGN(const HttpBase base, endpoint_base(options.endpoint));
   BITCPM_ASSIGN(const std::vector<LoadPrompt> prompts, make_prompts(options));
   LoadStyle style;
   style.api_key = endpoint_key(options.endpoint);

@@ -23,6 +23,23 @@ void add_endpoint_flags(CLI::App& app, EndpointOptions& options, const std::stri
       ->type_name("NAME");
   app.add_option("--api-key", options.api_key, "Bearer token (default: OPENAI_API_KEY, if set)")
       ->type_name("KEY");
+  app.add_option("--cacert,--ca-cert", options.ca_file,
+                 "PEM file of certificates that an https:// server may show, besides the system's")
+      ->type_name("FILE");
+  app.add_flag("--insecure,-k", options.insecure,
+               "Take whatever certificate an https:// server shows");
+}
+
+Result<HttpBase> endpoint_base(const EndpointOptions& options) {
+  BITCPM_ASSIGN(HttpBase base, parse_http_base(options.base_url));
+  if (!base.is_https && (options.insecure || !options.ca_file.empty())) {
+    return Error{
+        Errc::kInvalid,
+        base.text() + " shows no certificate: --cacert and --insecure are " + "for https://"};
+  }
+  base.ca_file = options.ca_file;
+  base.verify = !options.insecure;
+  return base;
 }
 
 std::string endpoint_key(const EndpointOptions& options) {

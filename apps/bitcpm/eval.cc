@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,12 +38,24 @@ void add_common_model(CLI::App& app, EvalOptions& options) {
   add_kv_cache_dtype_option(app, options.model);
 }
 
-void add_save(CLI::App& app, EvalOptions& options, const std::string& help) {
-  app.add_option("--save", options.save_file, help)->type_name("FILE");
+void add_greedy(CLI::App& app, EvalOptions& options) {
   add_count(app, "--greedy", options.greedy, 0, kMostGreedyTexts,
             "Texts whose first 32 tokens are continued greedily as well (default: 10)");
   add_count(app, "--greedy-tokens", options.greedy_tokens, 1, kMostGreedyTokens,
             "Tokens of such a continuation (default: 64)");
+}
+
+void add_save(CLI::App& app, EvalOptions& options, const std::string& help) {
+  app.add_option("--save", options.save_file, help)->type_name("FILE");
+  add_greedy(app, options);
+}
+
+void add_bounds(CLI::App& app, EvalOptions& options, std::initializer_list<Bound> bounds) {
+  for (const BoundFlag& flag : bound_flags()) {
+    if (std::find(bounds.begin(), bounds.end(), flag.bound) == bounds.end()) continue;
+    add_real(app, flag.flag, options.bounds[static_cast<std::size_t>(flag.bound)],
+             flag.is_least ? -1.0f : 0.0f, flag.is_least ? 1.0f : kHuge, flag.help);
+  }
 }
 
 EvalCommand add_ppl(CLI::App& eval, EvalOptions& options) {
@@ -79,10 +92,9 @@ EvalCommand add_compare(CLI::App& eval, EvalOptions& options) {
   add_save(*app, options, "Keep B's logits, compressed (docs/formats/run.md)");
   app->add_flag("--across-models", options.across_models,
                 "Compare a saved run with another model than its own");
-  for (const BoundFlag& flag : bound_flags()) {
-    add_real(*app, flag.flag, options.bounds[static_cast<std::size_t>(flag.bound)],
-             flag.is_least ? -1.0f : 0.0f, flag.is_least ? 1.0f : kHuge, flag.help);
-  }
+  add_bounds(*app, options,
+             {Bound::kMaxKl, Bound::kMaxPplChange, Bound::kMinCosine, Bound::kMinWorstCosine,
+              Bound::kMaxMse, Bound::kMaxAbs, Bound::kMinTop1, Bound::kMinTop5});
   return {app, eval_compare};
 }
 
@@ -104,8 +116,9 @@ EvalCommand add_layers(CLI::App& eval, EvalOptions& options) {
 EvalCommand add_endpoint(CLI::App& eval, EvalOptions& options) {
   CLI::App* app = add_eval(
       eval, "endpoint",
-      "Perplexity of what an OpenAI-compatible server serves, from echoed logprobs",
-      "The server must answer /v1/completions with echo and logprobs.\nExamples:\n"
+      "Perplexity of what an OpenAI-compatible server serves, and its distance from a model here",
+      "The server must answer /v1/completions with echo and logprobs.\n"
+      "Exit code 1 if a bound is broken.\nExamples:\n"
       "  bitcpm eval endpoint http://127.0.0.1:8000 --text wikitext-2-raw-test.jsonl\n"
       "  bitcpm eval endpoint http://host:8000 --tokenizer path/to/BitCPM4-0.5B --against fast.run",
       options);
@@ -118,6 +131,12 @@ EvalCommand add_endpoint(CLI::App& eval, EvalOptions& options) {
   app->add_option("--against", options.a,
                   "Compare with a model here or a saved run: a SIDE as in eval compare")
       ->type_name("SIDE");
+  add_count(*app, "--top-logprobs", options.top_logprobs, 1, 1000,
+            "Most likely tokens to ask for at every position (default: 5; many servers give at "
+            "most 20)");
+  add_greedy(*app, options);
+  add_bounds(*app, options,
+             {Bound::kMaxKl, Bound::kMaxPplChange, Bound::kMinTop1, Bound::kMinTop5});
   return {app, eval_endpoint};
 }
 

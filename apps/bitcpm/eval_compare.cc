@@ -15,19 +15,6 @@
 namespace bitcpm {
 namespace {
 
-constexpr BoundFlag kBoundFlags[] = {
-    {Bound::kMaxKl, "--max-kl", "Fail if the mean KL divergence exceeds this (nats)", false},
-    {Bound::kMaxPplChange, "--max-ppl-change",
-     "Fail if the perplexity changes by more than this share, either way: 0.005 is 0.5 %", false},
-    {Bound::kMinCosine, "--min-cosine", "Fail if the mean cosine is below this", true},
-    {Bound::kMinWorstCosine, "--min-worst-cosine", "Fail if the cosine of any token is below this",
-     true},
-    {Bound::kMaxMse, "--max-mse", "Fail if the mean squared error of a logit exceeds this", false},
-    {Bound::kMaxAbs, "--max-abs", "Fail if any logit differs by more than this", false},
-    {Bound::kMinTop1, "--min-top1", "Fail if fewer than this share of tokens agree in their top-1",
-     true},
-    {Bound::kMinTop5, "--min-top5", "Fail if less than this share of the top-5 is common", true}};
-
 double value_of(Bound bound, const ComparedRuns& runs) {
   const DriftMeter& drift = runs.logits.drift;
   switch (bound) {
@@ -53,35 +40,8 @@ double value_of(Bound bound, const ComparedRuns& runs) {
   return 0;
 }
 
-struct CheckedBound {
-  const BoundFlag* flag;
-  double limit;
-  double value;
-  bool passed() const { return flag->is_least ? value >= limit : value <= limit; }
-};
-
-std::vector<CheckedBound> check_bounds(const EvalOptions& options, const ComparedRuns& runs) {
-  std::vector<CheckedBound> checked;
-  for (const BoundFlag& flag : kBoundFlags) {
-    const auto& limit = options.bounds[static_cast<std::size_t>(flag.bound)];
-    if (limit) checked.push_back({&flag, *limit, value_of(flag.bound, runs)});
-  }
-  return checked;
-}
-
-// 101 values from the least to the largest.
-json::array quantiles(std::span<const double> values) {
-  std::vector<double> sorted(values.begin(), values.end());
-  std::sort(sorted.begin(), sorted.end());
-  json::array list;
-  for (std::size_t percent = 0; percent <= 100 && !sorted.empty(); ++percent) {
-    list.push_back(sorted[percent * (sorted.size() - 1) / 100]);
-  }
-  return list;
-}
-
 json::object compare_json(const EvalOptions& options, const EvalSide& a, const EvalSide& b,
-                          const ComparedRuns& runs, const std::vector<CheckedBound>& checked) {
+                          const ComparedRuns& runs, std::span<const CheckedBound> checked) {
   json::object object{
       {"command", "compare"}, {"a", a.description_json()}, {"b", b.description_json()}};
   if (a.is_run() || b.is_run()) {
@@ -90,28 +50,9 @@ json::object compare_json(const EvalOptions& options, const EvalSide& a, const E
     object["text"] = text_json(options.text);
   }
   for (auto& entry : comparison_json(runs)) object[entry.key()] = entry.value();
-  json::array bounds;
-  for (const CheckedBound& bound : checked) {
-    bounds.push_back({{"flag", bound.flag->flag},
-                      {"limit", bound.limit},
-                      {"value", bound.value},
-                      {"passed", bound.passed()}});
-  }
-  object["bounds"] = std::move(bounds);
+  object["bounds"] = bounds_json(checked);
   return object;
 }
-
-std::string greedy_text(const GreedyComparison& greedy) {
-  if (greedy.texts == 0) return "none compared";
-  std::string text = fmt::format("{} of {} equal", greedy.equal, greedy.texts);
-  if (greedy.divergences.empty()) return text;
-  std::vector<std::int32_t> sorted = greedy.divergences;
-  std::sort(sorted.begin(), sorted.end());
-  return text + fmt::format("; the others part at token {} (median {})", sorted.front(),
-                            sorted[sorted.size() / 2]);
-}
-
-std::string percent(double share) { return fmt::format("{:.2f} %", 100 * share); }
 
 std::string compare_text(const EvalOptions& options, const EvalSide& a, const EvalSide& b,
                          const ComparedRuns& runs) {
@@ -130,9 +71,9 @@ std::string compare_text(const EvalOptions& options, const EvalSide& a, const Ev
       {"cosine, worst token", fmt::format("{:.7f}", drift.least_cosine())},
       {"MSE of a logit", fmt::format("{:.3e}", drift.mean_square())},
       {"largest difference of a logit", fmt::format("{:.4g}", drift.largest())},
-      {"same top-1", percent(drift.same_top())},
-      {"common top-5", percent(drift.same_top5())},
-      {"greedy texts", greedy_text(runs.greedy)}};
+      {"same top-1", percent_text(drift.same_top())},
+      {"common top-5", percent_text(drift.same_top5())},
+      {"greedy texts", describe_greedy(runs.greedy)}};
   const std::string text = a.is_run()   ? visible(a.run().text)
                            : b.is_run() ? visible(b.run().text)
                                         : describe_text(options.text);
@@ -186,7 +127,33 @@ Result<ComparedRuns> compare_and_save(EvalSide& a, EvalSide& b, std::span<const 
 
 }  // namespace
 
-std::span<const BoundFlag> bound_flags() { return kBoundFlags; }
+json::array quantiles_json(std::span<const double> values) {
+  std::vector<double> sorted(values.begin(), values.end());
+  std::sort(sorted.begin(), sorted.end());
+  json::array list;
+  for (std::size_t percent = 0; percent <= 100 && !sorted.empty(); ++percent) {
+    list.push_back(sorted[percent * (sorted.size() - 1) / 100]);
+  }
+  return list;
+}
+
+json::object greedy_json(const GreedyComparison& greedy) {
+  return {{"texts", greedy.texts},
+          {"equal", greedy.equal},
+          {"first_divergences", json::array(greedy.divergences.begin(), greedy.divergences.end())}};
+}
+
+std::string describe_greedy(const GreedyComparison& greedy) {
+  if (greedy.texts == 0) return "none compared";
+  std::string text = fmt::format("{} of {} equal", greedy.equal, greedy.texts);
+  if (greedy.divergences.empty()) return text;
+  std::vector<std::int32_t> sorted = greedy.divergences;
+  std::sort(sorted.begin(), sorted.end());
+  return text + fmt::format("; the others part at token {} (median {})", sorted.front(),
+                            sorted[sorted.size() / 2]);
+}
+
+std::string percent_text(double share) { return fmt::format("{:.2f} %", 100 * share); }
 
 json::object comparison_json(const ComparedRuns& runs) {
   const DriftMeter& drift = runs.logits.drift;
@@ -203,13 +170,9 @@ json::object comparison_json(const ComparedRuns& runs) {
           {"max_abs", drift.largest()},
           {"same_top1_share", drift.same_top()},
           {"common_top5_share", drift.same_top5()},
-          {"greedy",
-           {{"texts", runs.greedy.texts},
-            {"equal", runs.greedy.equal},
-            {"first_divergences",
-             json::array(runs.greedy.divergences.begin(), runs.greedy.divergences.end())}}},
-          {"cosine_quantiles", quantiles(drift.cosines())},
-          {"kl_quantiles", quantiles(drift.kls())}};
+          {"greedy", greedy_json(runs.greedy)},
+          {"cosine_quantiles", quantiles_json(drift.cosines())},
+          {"kl_quantiles", quantiles_json(drift.kls())}};
 }
 
 Result<ComparedRuns> compare_sides(EvalSide& a, EvalSide& b, std::span<const EvalWindow> windows,
@@ -225,16 +188,11 @@ Result<ExitCode> eval_compare(const EvalOptions& options) {
   BITCPM_ASSIGN(EvalSide b, EvalSide::open(b_spec));
   BITCPM_ASSIGN(const std::vector<EvalWindow> windows, shared_windows(options.text, a, b));
   BITCPM_ASSIGN(const ComparedRuns runs, compare_sides(a, b, windows, options));
-  const std::vector<CheckedBound> checked = check_bounds(options, runs);
+  const std::vector<CheckedBound> checked =
+      check_bounds(options.bounds, [&](Bound bound) { return value_of(bound, runs); });
   BITCPM_TRY(print_all(options.json ? pretty_json(compare_json(options, a, b, runs, checked)) + "\n"
                                     : compare_text(options, a, b, runs)));
-  bool passed = true;
-  for (const CheckedBound& bound : checked) {
-    if (bound.passed()) continue;
-    passed = false;
-    print_note(fmt::format("{} {:.6g}: it is {:.6g}", bound.flag->flag, bound.limit, bound.value));
-  }
-  return passed ? ExitCode::kSuccess : ExitCode::kFailure;
+  return report_bounds(checked) ? ExitCode::kSuccess : ExitCode::kFailure;
 }
 
 }  // namespace bitcpm

@@ -1,50 +1,14 @@
 #include "measure/drift.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numeric>
 
 #include "base/check.h"
+#include "measure/logits_row.h"
 
 namespace bitcpm {
 namespace {
-
-constexpr std::size_t kTop = 5;
-
-double log_sum(std::span<const float> logits) {
-  const double top = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - top);
-  return top + std::log(sum);
-}
-
-// The ids of the largest logits, largest first, equal ones by ascending id; fewer than kTop only if
-// the vocabulary is smaller.
-struct TopIds {
-  std::array<std::size_t, kTop> ids{};
-  std::size_t count = 0;
-
-  explicit TopIds(std::span<const float> logits) {
-    for (std::size_t i = 0; i < logits.size(); ++i) {
-      std::size_t at = count;
-      while (at > 0 && logits[ids[at - 1]] < logits[i]) --at;
-      if (at == kTop) continue;
-      count = std::min(count + 1, kTop);
-      std::copy_backward(ids.begin() + static_cast<std::ptrdiff_t>(at),
-                         ids.begin() + static_cast<std::ptrdiff_t>(count) - 1,
-                         ids.begin() + static_cast<std::ptrdiff_t>(count));
-      ids[at] = i;
-    }
-  }
-
-  std::size_t shared_with(const TopIds& other) const {
-    return static_cast<std::size_t>(std::count_if(ids.begin(), ids.begin() + count, [&](auto id) {
-      return std::find(other.ids.begin(), other.ids.begin() + other.count, id) !=
-             other.ids.begin() + other.count;
-    }));
-  }
-};
 
 double mean(std::span<const double> values) {
   return values.empty() ? 0
@@ -60,7 +24,7 @@ double share(std::size_t count, std::size_t of) {
 
 void DriftMeter::add(std::span<const float> want, std::span<const float> got) {
   BITCPM_CHECK(!want.empty() && want.size() == got.size());
-  const double got_lse = log_sum(got);
+  const double got_lse = log_sum_exp(got);
   const double want_top = *std::max_element(want.begin(), want.end());
   double dot = 0, ww = 0, gg = 0, weights = 0, weighted = 0;
   for (std::size_t i = 0; i < want.size(); ++i) {
@@ -80,9 +44,9 @@ void DriftMeter::add(std::span<const float> want, std::span<const float> got) {
   cosines_.push_back(no_angle ? (ww == gg ? 1 : 0) : dot / std::sqrt(ww * gg));
   const TopIds want_ids(want);
   const TopIds got_ids(got);
-  same_top_ += want_ids.ids[0] == got_ids.ids[0] ? 1 : 0;
+  same_top_ += want_ids.ids()[0] == got_ids.ids()[0] ? 1 : 0;
   same_top5_ += want_ids.shared_with(got_ids);
-  top5_ += want_ids.count;
+  top5_ += want_ids.ids().size();
   values_ += want.size();
 }
 
@@ -99,7 +63,7 @@ double DriftMeter::same_top() const { return share(same_top_, positions()); }
 double DriftMeter::same_top5() const { return share(same_top5_, top5_); }
 
 double log_probability(std::span<const float> logits, TokenId token) {
-  return logits[static_cast<std::size_t>(token)] - log_sum(logits);
+  return logits[static_cast<std::size_t>(token)] - log_sum_exp(logits);
 }
 
 }  // namespace bitcpm

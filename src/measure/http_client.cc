@@ -9,7 +9,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <cctype>
 #include <optional>
@@ -17,6 +16,7 @@
 #include <utility>
 
 #include "base/quote.h"
+#include "measure/client_connection.h"
 #include "measure/event_lines.h"
 
 namespace bitcpm {
@@ -54,15 +54,6 @@ std::string status_error(int status, std::string_view body) {
   return "HTTP " + std::to_string(status) + ": " + escaped(body, 200);
 }
 
-// A fault of the connection, in a word or two.
-std::string connection_error(const error_code& error) {
-  if (error == beast::error::timeout) return "no answer in time";
-  if (error == http::error::end_of_stream || error == http::error::partial_message) {
-    return "the server closed the connection";
-  }
-  return error.message();
-}
-
 Result<tcp::resolver::results_type> resolve(asio::io_context& context, const HttpBase& base) {
   tcp::resolver resolver(context);
   error_code error;
@@ -72,7 +63,7 @@ Result<tcp::resolver::results_type> resolve(asio::io_context& context, const Htt
 }
 
 // A stream's body, bit by bit as it comes.
-asio::awaitable<std::string> read_events(beast::tcp_stream& stream, beast::flat_buffer& buffer,
+asio::awaitable<std::string> read_events(ClientConnection& connection, beast::flat_buffer& buffer,
                                          http::response_parser<http::buffer_body>& parser,
                                          FunctionRef<void(std::string_view)> use) {
   EventLines lines;
@@ -82,7 +73,8 @@ asio::awaitable<std::string> read_events(beast::tcp_stream& stream, beast::flat_
   while (!parser.is_done()) {
     parser.get().body().data = chunk.data();
     parser.get().body().size = chunk.size();
-    const auto [error, bytes] = co_await http::async_read_some(stream, buffer, parser, kToken);
+    const auto [error, bytes] = co_await connection.on_stream(
+        [&](auto& stream) { return http::async_read_some(stream, buffer, parser, kToken); });
     if (error && error != http::error::need_buffer) co_return connection_error(error);
     const std::string_view part(chunk.data(), chunk.size() - parser.get().body().size);
     if (status != 200) {
@@ -95,37 +87,39 @@ asio::awaitable<std::string> read_events(beast::tcp_stream& stream, beast::flat_
   co_return status == 200 ? std::string() : status_error(status, error_body);
 }
 
-asio::awaitable<std::string> stream_once(const tcp::resolver::results_type& endpoints,
+asio::awaitable<std::string> stream_once(const HttpBase& base, asio::ssl::context* tls,
+                                         const tcp::resolver::results_type& endpoints,
                                          const http::request<http::string_body>& request,
                                          std::chrono::seconds patience,
                                          FunctionRef<void(std::string_view)> use) {
-  beast::tcp_stream stream(co_await asio::this_coro::executor);
-  stream.expires_after(patience);
-  if (const auto [error, at] = co_await stream.async_connect(endpoints, kToken); error) {
-    co_return connection_error(error);
+  ClientConnection connection(co_await asio::this_coro::executor, tls);
+  if (std::string failure = co_await connection.open(base, endpoints, patience); !failure.empty()) {
+    co_return failure;
   }
-  error_code ignored;
-  stream.socket().set_option(tcp::no_delay(true), ignored);
-  if (const auto [error, sent] = co_await http::async_write(stream, request, kToken); error) {
+  if (const auto [error, sent] = co_await connection.on_stream(
+          [&](auto& stream) { return http::async_write(stream, request, kToken); });
+      error) {
     co_return connection_error(error);
   }
   beast::flat_buffer buffer;
   http::response_parser<http::buffer_body> parser;
   parser.body_limit(boost::none);
-  if (const auto [error, got] = co_await http::async_read_header(stream, buffer, parser, kToken);
+  if (const auto [error, got] = co_await connection.on_stream(
+          [&](auto& stream) { return http::async_read_header(stream, buffer, parser, kToken); });
       error) {
     co_return connection_error(error);
   }
-  co_return co_await read_events(stream, buffer, parser, use);
+  co_return co_await read_events(connection, buffer, parser, use);
 }
 
 // Sends requests as the schedule says.
 class LoadRun {
  public:
   LoadRun(asio::io_context& context, tcp::resolver::results_type endpoints, const HttpBase& base,
-          std::span<const HttpRequest> requests, const LoadSchedule& schedule,
-          StreamObserver& observer)
+          asio::ssl::context* tls, std::span<const HttpRequest> requests,
+          const LoadSchedule& schedule, StreamObserver& observer)
       : context_(context),
+        tls_(tls),
         endpoints_(std::move(endpoints)),
         base_(base),
         requests_(requests),
@@ -165,7 +159,8 @@ class LoadRun {
     const auto request = to_beast(base_, requests_[index]);
     observer_.started(index);
     const auto use = [&](std::string_view data) { observer_.event(index, data); };
-    const std::string error = co_await stream_once(endpoints_, request, schedule_.patience, use);
+    const std::string error =
+        co_await stream_once(base_, tls_, endpoints_, request, schedule_.patience, use);
     observer_.ended(index, error);
     --running_;
     ++ended_;
@@ -173,6 +168,7 @@ class LoadRun {
   }
 
   asio::io_context& context_;
+  asio::ssl::context* tls_;
   tcp::resolver::results_type endpoints_;
   const HttpBase& base_;
   std::span<const HttpRequest> requests_;
@@ -187,18 +183,17 @@ class LoadRun {
 
 Result<HttpBase> parse_http_base(std::string_view url) {
   const std::string shown = quote_name(url);
-  if (url.starts_with("https://")) {
-    return Error{Errc::kUnsupported, shown + ": https is not spoken here, http is"};
-  }
-  if (url.starts_with("http://")) url.remove_prefix(7);
+  HttpBase base;
+  base.is_https = url.starts_with("https://");
+  if (base.is_https || url.starts_with("http://")) url.remove_prefix(base.is_https ? 8 : 7);
   const std::size_t slash = std::min(url.find('/'), url.size());
   std::string_view place = url.substr(0, slash);
-  HttpBase base;
   base.path = url.substr(slash);
   while (base.path.ends_with('/')) base.path.pop_back();
   if (base.path.ends_with("/v1")) base.path.resize(base.path.size() - 3);
   const std::size_t colon = place.ends_with(']') ? std::string_view::npos : place.rfind(':');
-  base.port = colon == std::string_view::npos ? "80" : std::string(place.substr(colon + 1));
+  base.port = std::string(base.is_https ? "443" : "80");
+  if (colon != std::string_view::npos) base.port = place.substr(colon + 1);
   base.host = place.substr(0, colon);
   if (base.host.starts_with('[') && base.host.ends_with(']')) {
     base.host = base.host.substr(1, base.host.size() - 2);
@@ -216,19 +211,24 @@ Result<HttpBase> parse_http_base(std::string_view url) {
 Result<HttpReply> http_call(const HttpBase& base, const HttpRequest& request,
                             std::chrono::seconds patience) {
   asio::io_context context;
+  BITCPM_ASSIGN(const auto tls, make_client_tls(base));
   BITCPM_ASSIGN(const auto endpoints, resolve(context, base));
   HttpReply reply;
   std::string failure;
   const auto call = [&]() -> asio::awaitable<void> {
-    beast::tcp_stream stream(context);
-    stream.expires_after(patience);
+    ClientConnection connection(context.get_executor(), tls.get());
+    failure = co_await connection.open(base, endpoints, patience);
+    if (!failure.empty()) co_return;
     const auto out = to_beast(base, request);
     beast::flat_buffer buffer;
     http::response_parser<http::string_body> parser;
     parser.body_limit(kMaxReplyBytes);
-    auto [error, at] = co_await stream.async_connect(endpoints, kToken);
-    if (!error) error = std::get<0>(co_await http::async_write(stream, out, kToken));
-    if (!error) error = std::get<0>(co_await http::async_read(stream, buffer, parser, kToken));
+    auto [error, bytes] = co_await connection.on_stream(
+        [&](auto& stream) { return http::async_write(stream, out, kToken); });
+    if (!error) {
+      error = std::get<0>(co_await connection.on_stream(
+          [&](auto& stream) { return http::async_read(stream, buffer, parser, kToken); }));
+    }
     if (error) {
       failure = connection_error(error);
       co_return;
@@ -245,8 +245,9 @@ Status run_load(const HttpBase& base, std::span<const HttpRequest> requests,
                 const LoadSchedule& schedule, StreamObserver& observer,
                 FunctionRef<bool()> keep_on) {
   asio::io_context context;
+  BITCPM_ASSIGN(const auto tls, make_client_tls(base));
   BITCPM_ASSIGN(auto endpoints, resolve(context, base));
-  LoadRun run(context, std::move(endpoints), base, requests, schedule, observer);
+  LoadRun run(context, std::move(endpoints), base, tls.get(), requests, schedule, observer);
   asio::co_spawn(context, run.dispatch(), asio::detached);
   while (!run.finished()) {
     context.run_for(kLookEvery);

@@ -14,21 +14,27 @@
 
 namespace bitcpm {
 
-// Where an OpenAI-compatible server answers: "http://host:port" and perhaps a path before "/v1".
+// Where an OpenAI-compatible server answers: "http://host:port" or "https://host:port", and perhaps
+// a path before "/v1".
 struct HttpBase {
   std::string host;
   std::string port;
   std::string path;  // "" or "/prefix", without a slash or "/v1" at its end
+  bool is_https = false;
+  // Of https: PEM file of the certificates that are trusted besides the system's; and whether the
+  // server's is looked at at all.
+  std::string ca_file;
+  bool verify = true;
 
   // "host:port", an IPv6 address in brackets.
   std::string authority() const {
     const bool is_ipv6 = host.find(':') != std::string::npos;
     return (is_ipv6 ? "[" + host + "]" : host) + ":" + port;
   }
-  std::string text() const { return "http://" + authority() + path; }
+  std::string text() const { return (is_https ? "https://" : "http://") + authority() + path; }
 };
 
-// Takes "host:port" and a trailing "/v1" too. Errors: kInvalid, kUnsupported (https).
+// Takes "host:port" and a trailing "/v1" too. Errors: kInvalid.
 Result<HttpBase> parse_http_base(std::string_view url);
 
 struct HttpRequest {
@@ -43,8 +49,8 @@ struct HttpReply {
   std::string body;
 };
 
-// One request, on a connection of its own, blocking. Errors: kIo, naming the server; kExhausted (an
-// answer of more than 64 MiB).
+// One request, on a connection of its own, blocking. Errors: kIo, naming the server; kInvalid (the
+// ca_file); kExhausted (an answer of more than 64 MiB).
 Result<HttpReply> http_call(const HttpBase& base, const HttpRequest& request,
                             std::chrono::seconds patience);
 
@@ -70,7 +76,7 @@ class StreamObserver {
 
 // Sends all requests on one thread, each on a connection of its own, and returns when all have
 // ended; `keep_on` is asked about ten times a second, and false gives up what runs. Errors: kIo
-// (the server's name does not resolve).
+// (the server's name does not resolve), kInvalid (the ca_file).
 Status run_load(const HttpBase& base, std::span<const HttpRequest> requests,
                 const LoadSchedule& schedule, StreamObserver& observer,
                 FunctionRef<bool()> keep_on);

@@ -99,13 +99,16 @@ TEST(HttpBase, OfWhatUsersWrite) {
                         {"http://h", "http://h:80"},
                         {"http://h:1/v1/", "http://h:1"},
                         {"http://h:1/proxy/v1", "http://h:1/proxy"},
-                        {"http://[::1]:8000", "http://[::1]:8000"}};
+                        {"http://[::1]:8000", "http://[::1]:8000"},
+                        {"https://api.example.com/v1", "https://api.example.com:443"},
+                        {"https://[::1]:8443/x/", "https://[::1]:8443/x"}};
   for (const Case& c : kGood) EXPECT_EQ(parse_http_base(c.url).value().text(), c.text) << c.url;
   for (const char* bad : {"", "http://", "http://h:", "http://h:x", "http://h:123456", "http://:80",
-                          "http://a b", "http://h\n"}) {
+                          "https://", "ftp://h/x y", "http://a b", "http://h\n"}) {
     EXPECT_FALSE(parse_http_base(bad).ok()) << bad;
   }
-  expect_refused(parse_http_base("https://api.example.com/v1"), "https", "https");
+  EXPECT_FALSE(parse_http_base("http://h").value().is_https);
+  EXPECT_TRUE(parse_http_base("https://h").value().is_https);
 }
 
 // Protects: prompts of a file, and which line is wrong.
@@ -129,22 +132,48 @@ TEST(ParsePrompts, OfVllmsCustomDataset) {
   for (const Case& c : kBad) expect_refused(parse_prompts(c.text, 1), c.reason, c.text);
 }
 
+constexpr auto known_spelling = [](std::string_view spelling) {
+  return token_of_id_spelling(spelling, 100);
+};
+
 // Protects: what an echo says, from servers that count the generated token and from those that do
 // not, and the refusal of what is no echo.
 TEST(ParseEcho, OfAServersAnswer) {
-  const auto reply = [](const std::string& list) {
-    return json::parse("{\"choices\":[{\"logprobs\":{\"token_logprobs\":" + list + "}}]}");
+  const auto parse = [](const std::string& list, std::size_t prompt_tokens) {
+    const json::value reply =
+        json::parse("{\"choices\":[{\"logprobs\":{\"token_logprobs\":" + list + "}}]}");
+    return parse_echo(reply, prompt_tokens, known_spelling);
   };
-  EXPECT_EQ(parse_echo(reply("[null,-1,-2,-3]"), 3).value(), (std::vector<double>{-1, -2}));
-  EXPECT_EQ(parse_echo(reply("[null,-1,-2]"), 3).value(), (std::vector<double>{-1, -2}));
-  EXPECT_EQ(parse_echo(reply("[null,-1,-2,-3]"), 0).value(), (std::vector<double>{-1, -2}));
-  expect_refused(parse_echo(reply("[-3]"), 3), "does not echo", "no echo");
-  expect_refused(parse_echo(reply("[null,-1]"), 3), "scores 2 tokens", "too few");
-  expect_refused(parse_echo(reply("[null,-1,-2,-3,-4]"), 3), "scores 5 tokens", "too many");
-  expect_refused(parse_echo(reply("[null,-1,null,-3]"), 3), "log-probability 2", "a null");
-  expect_refused(parse_echo(reply("[null,-1,2,-3]"), 3), "log-probability 2", "above one");
-  expect_refused(parse_echo(json::parse("{\"choices\":[{\"logprobs\":null}]}"), 3),
-                 "token_logprobs", "null");
+  const std::vector<double> want = {-1, -2};
+  EXPECT_EQ(parse("[null,-1,-2,-3]", 3).value().logprobs, want);
+  EXPECT_EQ(parse("[null,-1,-2]", 3).value().logprobs, want);
+  EXPECT_EQ(parse("[null,-1,-2,-3]", 0).value().logprobs, want);
+  expect_refused(parse("[-3]", 3), "does not echo", "no echo");
+  expect_refused(parse("[null,-1]", 3), "scores 2 tokens", "too few");
+  expect_refused(parse("[null,-1,-2,-3,-4]", 3), "scores 5 tokens", "too many");
+  expect_refused(parse("[null,-1,null,-3]", 3), "log-probability 2", "a null");
+  expect_refused(parse("[null,-1,2,-3]", 3), "log-probability 2", "above one");
+  expect_refused(parse("null", 3), "token_logprobs", "null");
+}
+
+// Protects: the most likely tokens are those of their place, in order, whatever order the object
+// has and whatever else it holds.
+TEST(ParseEcho, MostLikelyTokens) {
+  const json::value reply = json::parse(R"({"choices": [{"logprobs": {
+      "token_logprobs": [null, -1, -2, -3],
+      "top_logprobs": [null, {"token_id:7": -2.5, "token_id:3": -1, "token_id:100": -4, " a": -5},
+                       null, {"token_id:-1": -1, "token_id:4x": "no", "token_id:0": -0.5}]}}]})");
+  const EchoScores scores = parse_echo(reply, 3, known_spelling).value();
+  const auto ids = [](const std::vector<TokenLogprob>& top) {
+    std::vector<TokenId> list;
+    for (const TokenLogprob& entry : top) list.push_back(entry.token);
+    return list;
+  };
+  ASSERT_EQ(scores.tops.size(), 3u);
+  EXPECT_EQ(ids(scores.tops[0]), (std::vector<TokenId>{3, 7, -1, -1}));
+  EXPECT_EQ(scores.tops[0][1].logprob, -2.5);
+  EXPECT_TRUE(scores.tops[1].empty());
+  EXPECT_EQ(ids(scores.tops[2]), (std::vector<TokenId>{0, -1}));
 }
 
 }  // namespace

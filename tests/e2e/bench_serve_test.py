@@ -5,7 +5,11 @@ and against servers that behave as described here, well or badly."""
 import contextlib
 import http.server
 import json
+import math
 import pathlib
+import shutil
+import ssl
+import subprocess
 import tempfile
 import threading
 import time
@@ -246,6 +250,67 @@ class OurServer(unittest.TestCase):
                                "--text", __file__)
             self.assertEqual(done.returncode, 1)
             self.assertIn("HTTP 400", done.stderr)
+
+
+    def test_https(self):
+        """A server with a certificate of its own: not trusted as it stands, trusted by name with
+        --cacert, by nobody's word with --insecure; load and scores are those of http."""
+        if shutil.which("openssl") is None:
+            self.skipTest("needs the openssl command")
+        with tempfile.TemporaryDirectory() as directory:
+            cert, key = f"{directory}/cert.pem", f"{directory}/key.pem"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                            "-subj", "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1",
+                            "-keyout", key, "-out", cert], check=True, capture_output=True)
+            flags = ("--ssl-certfile", cert, "--ssl-keyfile", key)
+            with harness.serve(*flags, tls=ssl.create_default_context(cafile=cert)) as server:
+                url = f"https://127.0.0.1:{server.port}/v1"
+                for trust in (("--cacert", cert), ("--insecure",)):
+                    report = run_json("bench", "serve", "--base-url", url, *trust, "--num-prompts",
+                                      6, "--random-output-len", 8, "--max-concurrency", 3)
+                    self.assertEqual((report["completed"], report["failed"]), (6, 0))
+                there = run_json("eval", "endpoint", url, "--cacert", cert, "--texts", 2,
+                                 "--against", "numerics=fast", "--greedy", 2)
+                self.assertLess(there["against"]["logprob_max_abs"], 1e-5)
+                self.assertEqual(there["against"]["greedy"]["equal"], 2)
+                elsewhere = f"https://localhost:{server.port}"
+                for args, word in (((url,), "self-signed certificate"),
+                                   ((elsewhere, "--cacert", cert), "hostname mismatch"),
+                                   ((url, "--cacert", key), "--cacert"),
+                                   ((url.replace("https", "http"), "--insecure"), "for https"),
+                                   ((url.replace("https", "http"),), "closed the connection")):
+                    done = harness.run("eval", "endpoint", *args, "--texts", 1)
+                    self.assertEqual((done.returncode, done.stdout), (1, ""), args)
+                    self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+                    self.assertIn(word, done.stderr)
+
+    def test_an_endpoint_that_speaks_texts(self):
+        """A server that knows neither token ids nor ids as spellings: tokens are found by their text,
+        and greedy texts are compared as texts."""
+        words = ["Once", " upon", " a", " time"]
+
+        def plain(handler, body):
+            ids = body["prompt"]
+            if body.get("echo"):
+                pieces = [" upon"] * len(ids) + [" a"]
+                handler.reply(200, {"choices": [{"text": "", "logprobs": {
+                    "tokens": pieces, "token_logprobs": [None] + [-2.0] * len(ids),
+                    "top_logprobs": [None] + [{" upon": -2.0, "no such token": -1.0, " the": -2.5,
+                                               " a": -3.0, " and": -3.5}] * len(ids)}}]})
+            else:
+                handler.reply(200, {"choices": [{"text": "".join(words)}]})
+
+        with fake_server(plain) as server:
+            report = run_json("eval", "endpoint", server.url, "--texts", 2, "--max-length", 20,
+                              "--against", "numerics=fast", "--greedy", 2)
+        self.assertAlmostEqual(report["perplexity"], math.exp(2), delta=1e-9)
+        against = report["against"]
+        self.assertGreater(against["mean_kl_lower_bound"], 0)
+        self.assertEqual(against["same_top1_share"], None)
+        self.assertEqual(against["same_top1_positions"], 0)
+        self.assertEqual(against["common_top5_positions"], 0)
+        self.assertEqual(against["greedy"]["texts"], 2)
+        self.assertEqual(len(against["greedy"]["first_divergences"]), 2)
 
 
 class Offline(unittest.TestCase):
