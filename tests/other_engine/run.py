@@ -2,7 +2,8 @@
 """`bitcpm bench serve` against another engine's server: make test-other-engine.
 
 llama.cpp (node-llama-cpp's prebuilt binary) serves bitcpm-tiny from a GGUF that make_gguf.py writes;
-the same load then goes to ours. Exit code 77, with a line that says why, where it cannot run.
+the same load then goes to ours, one thread each, and both go on with a story in the same words. Exit
+code 77, with a line that says why, where it cannot run.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -22,6 +24,8 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 import harness  # noqa: E402  (after the path to it)
 
+INSTALL_SECONDS = 300
+STORY = "Once upon a time there was"
 LOAD = ("--num-prompts", 12, "--random-input-len", 40, "--random-output-len", 24, "--ignore-eos",
         "--max-concurrency", 4)
 
@@ -46,11 +50,13 @@ def install():
             shutil.copy(HERE / name, SITE / name)
         try:
             subprocess.run([npm, "install", "--no-audit", "--no-fund", "--ignore-scripts",
-                            "--omit=optional"], cwd=SITE, check=True, capture_output=True)
-            subprocess.run([sys.executable, "-m", "venv", SITE / "venv"], check=True)
+                            "--omit=optional"], cwd=SITE, check=True, capture_output=True,
+                           timeout=INSTALL_SECONDS)
+            subprocess.run([sys.executable, "-m", "venv", SITE / "venv"], check=True,
+                           timeout=INSTALL_SECONDS)
             subprocess.run([SITE / "venv/bin/pip", "install", "gguf==0.19.0"], check=True,
-                           capture_output=True)
-        except subprocess.CalledProcessError as error:
+                           capture_output=True, timeout=INSTALL_SECONDS)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             skip(f"{error.cmd[0]} {error.cmd[1]} failed: {(error.stderr or b'')[-300:]!r}")
     shutil.copy(HERE / "server.mjs", SITE / "server.mjs")
     return node, python
@@ -75,6 +81,17 @@ def llama_server(node, gguf):
             process.wait()
 
 
+def story(url):
+    """Twelve greedy tokens, streamed, without spaces: llama.cpp spells a lone token without its own."""
+    body = {"prompt": STORY, "max_tokens": 12, "temperature": 0, "ignore_eos": True, "stream": True}
+    request = urllib.request.Request(f"{url}/v1/completions", json.dumps(body).encode(),
+                                     {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        chunks = [json.loads(event) for event in
+                  harness.events(response) if event != "[DONE]"]
+    return "".join(choice["text"] for chunk in chunks for choice in chunk["choices"]).replace(" ", "")
+
+
 def load(url, *more):
     done = harness.run("bench", "serve", "--base-url", url, *LOAD, *more, "--json")
     assert done.returncode == 0, done.stderr
@@ -95,8 +112,13 @@ def main():
     with llama_server(node, gguf) as url:
         reports["llama.cpp"] = load(url)
         load(url, "--request-rate", 20)
-    with harness.serve("--numerics", "fast") as server:
-        reports["bitcpm"] = load(f"http://127.0.0.1:{server.port}")
+        theirs = story(url)
+    with harness.serve("--numerics", "exact", "--threads", 1) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        reports["bitcpm"] = load(url)
+        ours = story(url)
+    assert theirs == ours, (theirs, ours)
+    print(f"both go on: {STORY} {ours}")
     for name, report in reports.items():
         print(f"{name:10} {report['output_throughput']:8.1f} output tok/s, median TTFT "
               f"{report['median_ttft_ms']:.2f} ms, TPOT {report['median_tpot_ms']:.2f} ms")

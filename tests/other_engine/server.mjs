@@ -7,7 +7,9 @@ const [modelPath, port] = process.argv.slice(2);
 const SEQUENCES = 4;
 const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error});
 const model = await llama.loadModel({modelPath});
-const context = await model.createContext({sequences: SEQUENCES, contextSize: 512});
+// One thread: llama.cpp's threads spin while they wait for each other, and by default there are more
+// of them than a small machine has cores; then every token waits for the kernel's scheduler.
+const context = await model.createContext({sequences: SEQUENCES, contextSize: 512, threads: 1});
 
 // Places for requests; the others wait their turn.
 const free = Array.from({length: SEQUENCES}, () => context.getSequence());
