@@ -267,7 +267,7 @@ GenerationOptions read_generation_options(FieldReader& fields, const RequestLimi
 
 std::optional<std::int32_t> read_logprobs_count(FieldReader& fields, std::string_view name,
                                                 const RequestLimits& limits) {
-  const bool takes_all = limits.max_logprobs < 0;
+  const bool takes_all = limits.max_logprobs < 0 || limits.max_logprobs >= limits.vocab_size;
   const std::optional<std::int64_t> count =
       fields.integer(name, takes_all ? -1 : 0, takes_all ? limits.vocab_size : limits.max_logprobs);
   if (!count) return std::nullopt;

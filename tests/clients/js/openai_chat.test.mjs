@@ -1,5 +1,6 @@
 // openai for JavaScript: vLLM's own cases of /v1/chat/completions (chat_completion: test_chat,
-// test_chat_logit_bias_validation, test_tool_choice_null), restated.
+// test_cache_accounting, test_chat_echo, test_chat_logit_bias_validation, test_tool_choice_null),
+// restated.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -135,3 +136,36 @@ test("response_format text is what there is anyway", async () => {
   const answer = await chat("Hi", { response_format: { type: "text" }, max_completion_tokens: 2 });
   assert.equal(answer.usage.completion_tokens, 2);
 });
+
+test("cached tokens are accounted for, whole and streamed", async () => {
+  const text = `${"A prompt of more than one block. ".repeat(8)}${Math.random()}`;
+  const cached = (usage) => usage.prompt_tokens_details.cached_tokens;
+  assert.equal(cached((await chat(text)).usage), 0);
+  const again = cached((await chat(text)).usage);
+  assert.ok(again > 0);
+  const chunks = await all(
+    await chat(text, { stream: true, stream_options: { include_usage: true } }),
+  );
+  assert.equal(cached(chunks.at(-1).usage), again);
+});
+
+for (const echo of [true, false]) {
+  test(`a continued message, echo: ${echo}`, async () => {
+    const saying = "Here is a common saying about apple. An apple a day, keeps";
+    const answer = await openai.chat.completions.create({
+      model,
+      messages: [
+        { role: "user", content: "tell me a common saying" },
+        { role: "assistant", content: saying },
+      ],
+      echo,
+      continue_final_message: true,
+      add_generation_prompt: false,
+      max_completion_tokens: 16,
+    });
+    const { message, finish_reason } = answer.choices[0];
+    assert.equal(message.role, "assistant");
+    assert.equal(message.content.includes(saying), echo);
+    assert.ok(["stop", "length"].includes(finish_reason));
+  });
+}
