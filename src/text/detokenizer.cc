@@ -13,8 +13,8 @@ namespace {
 // text are context enough.
 constexpr std::size_t kContextTokens = 6;
 
-// Forgetting costs a second decode of the context: worth it once per many tokens.
-constexpr std::size_t kWindowTokens = 24;
+// Forgetting costs a second decode of the context: worth it once per several tokens.
+constexpr std::size_t kWindowTokens = 12;
 
 bool is_continuation_byte(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
 

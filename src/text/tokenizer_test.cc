@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <random>
 #include <sstream>
 
 #include "base/json.h"
@@ -122,6 +123,31 @@ TEST(Tokenizer, Decodes) {
   };
   for (const Case& c : kCases) {
     EXPECT_EQ(tokenizer.decode(c.ids, c.skip).value(), c.text) << c.name;
+  }
+}
+
+// Protects the short way to decode SentencePiece's vocabularies: it equals the library's decoders,
+// one after the other, on any ids, half characters and bytes that are none included. (A second Fuse
+// changes no text, and takes the long way.)
+TEST(Tokenizer, DecodesTheShortWayAsTheLongOne) {
+  json::value document = json::parse(read_source_file("assets/bitcpm-tiny/tokenizer.json"));
+  json::array& decoders = document.at("decoder").at("decoders").as_array();
+  ASSERT_EQ(decoders.size(), 4u) << "the test's model has another decoder";
+  decoders.insert(decoders.begin() + 3, json::value{{"type", "Fuse"}});
+  const Tokenizer longer = Tokenizer::load(json::serialize(document), "").value();
+  const Tokenizer shorter = load_tiny_tokenizer();
+  std::mt19937 rng(11);
+  for (int round = 0; round < 3000; ++round) {
+    std::vector<TokenId> ids(rng() % 12);
+    for (TokenId& id : ids) {
+      const unsigned kind = rng() % 3;  // anything, bytes, or bytes of characters of three
+      id = static_cast<TokenId>(kind == 0   ? rng() % static_cast<unsigned>(shorter.vocab_size())
+                                : kind == 1 ? 3 + rng() % 256
+                                            : 3 + 0xe4 + rng() % 2 * (0xb8 - 0xe4));
+    }
+    for (const bool skip : {false, true}) {
+      ASSERT_EQ(shorter.decode(ids, skip).value(), longer.decode(ids, skip).value()) << round;
+    }
   }
 }
 

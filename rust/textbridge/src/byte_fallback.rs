@@ -6,6 +6,7 @@
 //! the crate untouched.
 
 const REPLACEMENT: &str = "\u{FFFD}";
+const SPACE_MARK: char = '\u{2581}';
 
 /// The byte that a token stands for.
 fn byte_of(token: &str) -> Option<u8> {
@@ -51,4 +52,27 @@ fn settle_run(run: &mut Vec<(u8, String)>, settled: &mut Vec<String>) -> usize {
     }
     settled.extend(tokens);
     0
+}
+
+/// The text of settled tokens as the decoders of a converted SentencePiece vocabulary make it, in one
+/// go: Replace("\u{2581}", " "), ByteFallback, Fuse, Strip(" ", 1, 0).
+pub fn join(tokens: &[String]) -> String {
+    let mut bytes = Vec::with_capacity(tokens.iter().map(String::len).sum());
+    for token in tokens {
+        if let Some(byte) = byte_of(token) {
+            bytes.push(byte);
+            continue;
+        }
+        for (i, part) in token.split(SPACE_MARK).enumerate() {
+            if i > 0 {
+                bytes.push(b' ');
+            }
+            bytes.extend_from_slice(part.as_bytes());
+        }
+    }
+    if bytes.first() == Some(&b' ') {
+        bytes.remove(0);
+    }
+    // Settled bytes are whole characters.
+    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }

@@ -1,7 +1,7 @@
 //! A tokenizer.json as Hugging Face reads it.
 
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokenizers::{Decoder, Tokenizer};
 
 use crate::boundary::Outcome;
@@ -16,6 +16,7 @@ const REPLACEMENT: char = '\u{FFFD}';
 pub struct TextTokenizer {
     inner: Tokenizer,
     byte_fallback: bool,
+    is_sentencepiece: bool, // byte_fallback::join() does what its decoder does
     leading_id: Option<u32>,
     vocab_size: u32,
 }
@@ -63,8 +64,9 @@ impl TextTokenizer {
         check_added_ids(&inner, &declared.added_tokens)?;
         let vocab_size = vocab_size(&inner)?;
         let byte_fallback = reads_byte_tokens(&inner);
+        let is_sentencepiece = byte_fallback && decodes_like_sentencepiece(&declared.decoder);
         let leading_id = leading_id(&inner);
-        Ok(TextTokenizer { inner, byte_fallback, leading_id, vocab_size })
+        Ok(TextTokenizer { inner, byte_fallback, is_sentencepiece, leading_id, vocab_size })
     }
 
     pub fn encode(&self, text: &str) -> Outcome<Vec<i32>> {
@@ -84,6 +86,7 @@ impl TextTokenizer {
             false => (tokens, 0),
         };
         let text = match self.inner.get_decoder() {
+            Some(_) if self.is_sentencepiece => byte_fallback::join(&tokens),
             Some(decoder) => decoder.decode(tokens).map_err(|e| format!("{e}"))?,
             None => tokens.join(" "),
         };
@@ -117,6 +120,17 @@ impl TextTokenizer {
     pub fn vocab_size(&self) -> u32 {
         self.vocab_size
     }
+}
+
+/// Whether the decoder is the one that SentencePiece vocabularies are converted with. The crate's
+/// own takes a regex and a dozen vectors per call, and every token of every stream is one.
+fn decodes_like_sentencepiece(decoder: &Json) -> bool {
+    *decoder
+        == json!({"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "\u{2581}"}, "content": " "},
+            {"type": "ByteFallback"},
+            {"type": "Fuse"},
+            {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})
 }
 
 /// The crate numbers added tokens itself and only logs when the file says otherwise; a model would
