@@ -200,6 +200,9 @@ Result<ExitCode> run_serve(const CLI::App& app, const ServeOptions& options) {
 std::string serve_usage_error(const ServeOptions& options) {
   if (std::string wrong = step_size_error(options); !wrong.empty()) return wrong;
   if (std::string wrong = edge_usage_error(options.edge); !wrong.empty()) return wrong;
+  if (options.defaults.parse_tool_calls == options.tool_call_parser.empty()) {
+    return "--enable-auto-tool-choice and --tool-call-parser need each other";
+  }
   if (options.tokenizer.empty()) return {};
   std::error_code ignored;
   if (!options.model.model.empty() &&

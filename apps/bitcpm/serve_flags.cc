@@ -89,6 +89,11 @@ void add_request_options(CLI::App& app, ServeOptions& options) {
   app.add_flag("--exclude-tools-when-tool-choice-none",
                defaults.exclude_tools_when_tool_choice_none,
                "Do not show the model tools that it may not call");
+  app.add_flag("--enable-auto-tool-choice", defaults.parse_tool_calls,
+               "Take calls of tools out of answers' texts; needs --tool-call-parser");
+  add_word(
+      app, "--tool-call-parser", options.tool_call_parser, {"hermes"}, {},
+      "The form of calls: hermes, <tool_call>{\"name\": ..., \"arguments\": {...}}</tool_call>");
   app.add_flag("--enable-force-include-usage", defaults.force_include_usage,
                "Usage in every stream");
   app.add_flag("--return-tokens-as-token-ids", defaults.return_tokens_as_token_ids,

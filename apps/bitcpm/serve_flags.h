@@ -29,6 +29,7 @@ struct ServeOptions {
   std::string generation_config = "auto";
   std::string tokenizer;
   RequestDefaults defaults;
+  std::string tool_call_parser;
   std::string fingerprint_mode = "full";
   std::string fingerprint_value;
   std::string fixed;  // values of flags that have one setting only: checked, then of no use

@@ -94,8 +94,7 @@ TEST(ServeFlags, RefusesWhatItCannotHonour) {
       {"--log-format xml", "--log-format"},
       {"--default-chat-template-kwargs [1]", "--default-chat-template-kwargs"},
       {"--response-role user", "--response-role"},
-      {"--tool-call-parser hermes", "--tool-call-parser"},
-      {"--enable-auto-tool-choice", "--enable-auto-tool-choice"},
+      {"--tool-call-parser minicpm5", "--tool-call-parser"},
       {"--unheard-of 1", "--unheard-of"},
       {"--generation-config /elsewhere", "--generation-config"},
   };

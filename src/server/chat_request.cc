@@ -17,8 +17,10 @@ constexpr std::string_view kRefusedFields[] = {
 // Of OpenAI, about its own service; and about reasoning and calls apart from the text, which no
 // answer here has.
 constexpr std::string_view kIgnoredFields[] = {
-    "parallel_tool_calls", "include_reasoning", "metadata",          "store",
-    "service_tier",        "prompt_cache_key",  "safety_identifier", "modalities"};
+    "include_reasoning", "metadata",          "store",     "service_tier",
+    "prompt_cache_key",  "safety_identifier", "modalities"};
+
+constexpr std::size_t kMaxToolCalls = 1024;  // of an answer; its length bounds them anyway
 
 constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium",
                                          "high", "xhigh",   "max"};
@@ -51,8 +53,8 @@ void read_refused(FieldReader& fields) {
   for (const std::string_view name : kIgnoredFields) fields.find(name);
 }
 
-// The model is shown the tools by its template, and its calls are part of the text: a call cannot
-// be forced, and is not taken apart.
+// The model is shown the tools by its template. A call cannot be forced; it is part of the text
+// unless --enable-auto-tool-choice takes it out.
 void read_tool_fields(FieldReader& fields, const RequestLimits& limits, TemplateContext& context) {
   json::array tools = read_tools(fields);
   const json::value* choice = fields.find("tool_choice");
@@ -64,6 +66,7 @@ void read_tool_fields(FieldReader& fields, const RequestLimits& limits, Template
     return fields.fail("'tool_choice' \"auto\" needs 'tools'", "tool_choice");
   }
   const bool is_none = choice != nullptr && *choice == "none";
+  context.may_call = !tools.empty() && !is_none;
   if (tools.empty() || (is_none && limits.exclude_tools_when_tool_choice_none)) return;
   context.text_bytes += text_bytes(tools);
   context.variables["tools"] = std::move(tools);
@@ -147,6 +150,11 @@ Parsed<ChatRequest> read_chat_request(FieldReader& fields, const RequestLimits& 
   read_logprobs(fields, limits, request);
   const bool echo = fields.flag("echo", false);
   request.context = read_template_context(fields, limits);
+  const bool parallel_calls = fields.flag("parallel_tool_calls", true);
+  if (limits.parse_tool_calls && request.context.may_call) {
+    request.most_tool_calls = parallel_calls ? kMaxToolCalls : 1;
+    request.options.skip_special_tokens = false;  // the tags of calls may be such tokens
+  }
   if (request.options.max_tokens == 0) {
     fields.fail("'max_tokens' must be at least 1", "max_tokens");
   }

@@ -22,13 +22,15 @@ struct TemplateContext {
                                               // generation prompt
   std::optional<std::string> continued;       // the last message's content, to be gone on with
   std::size_t text_bytes = 0;                 // of all that came from the request
+  bool may_call = false;                      // there are tools, and a call is not ruled out
 };
 
 // The body of POST /v1/chat/completions, checked. sampling.logprobs is set.
 struct ChatRequest {
   GenerationOptions options;
   TemplateContext context;
-  std::string echo_text;  // with echo: the last message's, if its role is the answer's
+  std::string echo_text;            // with echo: the last message's, if its role is the answer's
+  std::size_t most_tool_calls = 0;  // to be taken out of an answer's text; 0: it stays as it is
 };
 
 Parsed<ChatRequest> read_chat_request(FieldReader& fields, const RequestLimits& limits);

@@ -14,6 +14,7 @@ void ChoiceDelta::merge(ChoiceDelta&& later) {
   std::move(later.rows.begin(), later.rows.end(), std::back_inserter(rows));
   std::move(later.prompt_logprobs.begin(), later.prompt_logprobs.end(),
             std::back_inserter(prompt_logprobs));
+  std::move(later.tool_calls.begin(), later.tool_calls.end(), std::back_inserter(tool_calls));
   if (!later.finish_reason.empty()) {
     finish_reason = later.finish_reason;
     stop_reason = std::move(later.stop_reason);
@@ -25,7 +26,9 @@ Choice::Choice(const Tokenizer& tokenizer, const PreparedRequest& request,
     : request_(request),
       prompt_(prompt),
       detokenizer_(tokenizer, prompt.ids, request.options.skip_special_tokens),
-      stop_strings_(request.options.stop, request.options.include_stop_str_in_output) {}
+      stop_strings_(request.options.stop, request.options.include_stop_str_in_output) {
+  if (request.most_tool_calls > 0) tool_calls_.emplace(request.most_tool_calls);
+}
 
 ChoiceDelta Choice::accept(EngineEvent&& event) {
   ChoiceDelta delta;
@@ -70,24 +73,43 @@ void Choice::accept_token(EngineEvent& event, ChoiceDelta& delta) {
 void Choice::append(std::string_view piece, ChoiceDelta& delta) {
   characters_ += count_characters(piece);
   if (completion_tokens_ <= request_.options.sampling.min_tokens) {
-    delta.text += piece;  // no stop string begins before min_tokens, as no stop token does
+    add_text(piece, delta);  // no stop string begins before min_tokens, as no stop token does
     return;
   }
-  delta.text += stop_strings_.push(piece);
+  add_text(stop_strings_.push(piece), delta);
   if (!stop_strings_.match()) return;
-  finished_ = true;
-  delta.finish_reason = "stop";
+  end("stop", delta);
   delta.stop_reason = *stop_strings_.match();
+}
+
+void Choice::add_text(std::string_view text, ChoiceDelta& delta) {
+  if (!tool_calls_) {
+    delta.text += text;
+    return;
+  }
+  ToolCallParser::Output output = tool_calls_->push(text);
+  delta.text += output.content;
+  std::move(output.calls.begin(), output.calls.end(), std::back_inserter(delta.tool_calls));
+}
+
+// An answer that stops and has called is one that waits for what the tools say.
+void Choice::end(std::string_view reason, ChoiceDelta& delta) {
+  finished_ = true;
+  delta.finish_reason = reason;
+  if (!tool_calls_) return;
+  ToolCallParser::Output output = tool_calls_->finish();
+  delta.text += output.content;
+  std::move(output.calls.begin(), output.calls.end(), std::back_inserter(delta.tool_calls));
+  if (reason == "stop" && tool_calls_->calls() > 0) delta.finish_reason = "tool_calls";
 }
 
 void Choice::finish(const EngineEvent& event, ChoiceDelta& delta) {
   append(detokenizer_.finish(), delta);
   if (finished_) return;
-  finished_ = true;
-  delta.text += stop_strings_.finish();
+  add_text(stop_strings_.finish(), delta);
   switch (*event.finish) {
     case FinishReason::kStop: {
-      delta.finish_reason = "stop";
+      end("stop", delta);
       const std::vector<TokenId>& asked = request_.options.sampling.stop_token_ids;
       if (event.stop_token &&
           std::find(asked.begin(), asked.end(), *event.stop_token) != asked.end()) {
@@ -96,9 +118,10 @@ void Choice::finish(const EngineEvent& event, ChoiceDelta& delta) {
       break;
     }
     case FinishReason::kLength:
-      delta.finish_reason = "length";
+      end("length", delta);
       break;
     case FinishReason::kCancelled:  // no answer: Generation makes it an error
+      finished_ = true;
       return;
   }
   if (request_.echo_only) {

@@ -10,6 +10,7 @@
 #include "engine/request.h"
 #include "server/prepared_request.h"
 #include "server/stop_strings.h"
+#include "server/tool_call_parser.h"
 #include "text/detokenizer.h"
 
 namespace bitcpm {
@@ -30,7 +31,8 @@ struct ChoiceDelta {
   std::vector<TokenId> token_ids;              // generated ones
   std::vector<TokenRow> rows;                  // only if the request asked for logprobs
   std::vector<TokenLogprobs> prompt_logprobs;  // entry i is of prompt token i + 1
-  std::string_view finish_reason;              // "stop", "length"; empty: goes on
+  std::vector<ToolCallDelta> tool_calls;
+  std::string_view finish_reason;  // "stop", "length", "tool_calls"; empty: goes on
   StopReason stop_reason;
 
   void merge(ChoiceDelta&& later);
@@ -53,12 +55,15 @@ class Choice {
   void begin(EngineEvent& event, ChoiceDelta& delta);
   void accept_token(EngineEvent& event, ChoiceDelta& delta);
   void append(std::string_view piece, ChoiceDelta& delta);
+  void add_text(std::string_view text, ChoiceDelta& delta);
+  void end(std::string_view reason, ChoiceDelta& delta);
   void finish(const EngineEvent& event, ChoiceDelta& delta);
 
   const PreparedRequest& request_;
   const PreparedPrompt& prompt_;
   Detokenizer detokenizer_;
   StopStrings stop_strings_;
+  std::optional<ToolCallParser> tool_calls_;
   bool begun_ = false;
   bool finished_ = false;
   std::int32_t completion_tokens_ = 0;

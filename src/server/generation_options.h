@@ -23,6 +23,7 @@ struct RequestLimits {
   bool force_include_usage = false;
   bool return_tokens_as_token_ids = false;
   bool exclude_tools_when_tool_choice_none = false;
+  bool parse_tool_calls = false;
   std::size_t longest_piece_bytes = 16;  // of the vocabulary; see longest_piece_bytes()
 
   // A longer text does not fit the context: no token stands for more bytes than the longest entry
@@ -73,7 +74,7 @@ struct GenerationOptions {
 // the caller: its type differs between the two endpoints.
 GenerationOptions read_generation_options(FieldReader& fields, const RequestLimits& limits);
 
-// A number of most likely tokens: up to --max-logprobs; -1, all, only if that is -1 too.
+// A number of most likely tokens: up to --max-logprobs; -1, all, only if that allows as many.
 std::optional<std::int32_t> read_logprobs_count(FieldReader& fields, std::string_view name,
                                                 const RequestLimits& limits);
 

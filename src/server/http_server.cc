@@ -55,6 +55,7 @@ RequestLimits make_limits(const ServedModel& model, const EnginePort& engine,
   limits.force_include_usage = defaults.force_include_usage;
   limits.return_tokens_as_token_ids = defaults.return_tokens_as_token_ids;
   limits.exclude_tools_when_tool_choice_none = defaults.exclude_tools_when_tool_choice_none;
+  limits.parse_tool_calls = defaults.parse_tool_calls;
   return limits;
 }
 

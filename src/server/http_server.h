@@ -50,6 +50,8 @@ struct RequestDefaults {
   bool force_include_usage = false;  // in every stream
   bool return_tokens_as_token_ids = false;
   bool exclude_tools_when_tool_choice_none = false;
+  bool parse_tool_calls =
+      false;  // --enable-auto-tool-choice: taken out of the text, see ToolCallParser
 };
 
 // What a server says of its model.

@@ -1,5 +1,7 @@
 #include "server/openai_json.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -43,6 +45,22 @@ json::value stop_json(const StopReason& reason) {
   if (const auto* text = std::get_if<std::string>(&reason)) return json::value(*text);
   if (const auto* token = std::get_if<TokenId>(&reason)) return json::value(*token);
   return nullptr;
+}
+
+// The calls whose pieces those are, without their indices.
+json::array whole_calls(json::array&& pieces) {
+  json::array calls;
+  for (json::value& piece : pieces) {
+    json::object& call = piece.as_object();
+    const json::string& more = call.at("function").at("arguments").as_string();
+    if (call.contains("id")) {
+      call.erase("index");
+      calls.push_back(std::move(call));
+    } else {
+      calls.back().at("function").at("arguments").as_string().append(more);
+    }
+  }
+  return calls;
 }
 
 }  // namespace
@@ -89,6 +107,26 @@ std::string AnswerWriter::whole(std::span<const ChoiceDelta> choices, const Usag
   return json::serialize(answer);
 }
 
+// As a stream has them: a call's id and name with its first piece alone.
+json::array AnswerWriter::tool_calls(std::size_t choice,
+                                     std::span<const ToolCallDelta> deltas) const {
+  json::array list;
+  for (const ToolCallDelta& delta : deltas) {
+    json::object call;
+    call["index"] = delta.index;
+    json::object function;
+    if (delta.is_first()) {
+      call["id"] = fmt::format("call_{}_{}_{}", id_, choice, delta.index);
+      call["type"] = "function";
+      function["name"] = delta.name;
+    }
+    function["arguments"] = delta.arguments;
+    call["function"] = std::move(function);
+    list.push_back(std::move(call));
+  }
+  return list;
+}
+
 json::object AnswerWriter::whole_choice(std::size_t index, const ChoiceDelta& delta) const {
   const bool want_ids = request_.options.return_token_ids;
   json::object choice;
@@ -99,6 +137,10 @@ json::object AnswerWriter::whole_choice(std::size_t index, const ChoiceDelta& de
     message["content"] = delta.text;
     for (const char* unused : {"refusal", "annotations", "audio", "function_call", "reasoning"}) {
       message[unused] = nullptr;
+    }
+    if (!delta.tool_calls.empty()) {
+      if (delta.text.empty()) message["content"] = nullptr;
+      message["tool_calls"] = whole_calls(tool_calls(index, delta.tool_calls));
     }
   } else {
     choice["text"] = delta.text;
@@ -163,12 +205,14 @@ std::string AnswerWriter::delta_chunk(std::size_t index, const ChoiceDelta& delt
   const GenerationOptions& options = request_.options;
   const bool is_plain = delta.finish_reason.empty() && !options.return_token_ids &&
                         !options.sampling.wants_logprobs() && prompt_ids == nullptr &&
-                        usage == nullptr;
+                        usage == nullptr && delta.tool_calls.empty();
   if (is_plain) return plain_chunk(index, delta.text);
   json::object choice;
   choice["index"] = index;
   if (request_.is_chat) {
-    choice["delta"].emplace_object()["content"] = delta.text;
+    json::object& message = choice["delta"].emplace_object();
+    if (!delta.text.empty() || delta.tool_calls.empty()) message["content"] = delta.text;
+    if (!delta.tool_calls.empty()) message["tool_calls"] = tool_calls(index, delta.tool_calls);
   } else {
     choice["text"] = delta.text;
   }

@@ -44,6 +44,7 @@ class AnswerWriter {
   std::string chunk(json::object&& choice, const std::vector<TokenId>* prompt_ids,
                     const Usage* usage) const;
   std::string plain_chunk(std::size_t index, std::string_view text) const;
+  json::array tool_calls(std::size_t choice, std::span<const ToolCallDelta> deltas) const;
   json::object whole_choice(std::size_t index, const ChoiceDelta& delta) const;
   json::value logprobs(const ChoiceDelta& delta) const;
   json::value completion_logprobs(std::span<const TokenRow> rows) const;

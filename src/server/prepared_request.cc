@@ -214,6 +214,7 @@ Parsed<PreparedRequest> prepare_chat(std::string_view body, const RequestLimits&
   prepared.unknown_fields = unknown_fields(fields);
   prepared.response_role = std::move(request.context.response_role);
   prepared.echo_text = std::move(request.echo_text);
+  prepared.most_tool_calls = request.most_tool_calls;
   prepared.want_prompt_logprobs = request.options.sampling.prompt_logprobs.has_value();
   prepared.prompts.push_back({std::move(std::get<std::vector<TokenId>>(ids)), {}, {}});
   if (auto error = encode_bad_words(request.options, tools.tokenizer)) return std::move(*error);

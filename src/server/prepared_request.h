@@ -26,7 +26,8 @@ struct PreparedRequest {
   bool echo_only = false;  // max_tokens 0: what the engine generates is dropped
   bool want_prompt_logprobs = false;
   std::string response_role;
-  std::string echo_text;                    // of a chat: what its answers begin with
+  std::size_t most_tool_calls = 0;  // to be taken out of a chat's answers; 0: left in the text
+  std::string echo_text;            // of a chat: what its answers begin with
   std::vector<std::string> unknown_fields;  // a few, for the log
 
   // Scoring a prompt takes the engine one token more than the prompt; echoing it takes nothing.

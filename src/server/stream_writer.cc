@@ -23,7 +23,8 @@ std::string StreamWriter::events(const Generation::Deltas& deltas) {
     }
     begun_[index] = true;
     const bool says_nothing = delta.text.empty() && delta.finish_reason.empty() &&
-                              delta.rows.empty() && !options.return_token_ids;
+                              delta.rows.empty() && delta.tool_calls.empty() &&
+                              !options.return_token_ids;
     if (says_nothing) continue;  // in the middle of a character or of a stop string
     events += sse_event(writer_.delta_chunk(index, delta, prompt_ids, shown_usage));
   }
