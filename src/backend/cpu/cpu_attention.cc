@@ -1,9 +1,9 @@
 #include "backend/cpu/cpu_attention.h"
 
 #include <algorithm>
-#include <atomic>
 #include <tuple>
 
+#include "backend/cpu/share_out.h"
 #include "base/check.h"
 
 namespace bitcpm {
@@ -19,16 +19,6 @@ constexpr std::size_t kTileRows = 64;
 
 // Tiles that cost more than this share of what a thread has to do are divided into their parts.
 constexpr std::size_t kTasksPerThread = 4;
-
-// body(thread, i) for every i in [0, count), whoever comes first; threads are numbered from 0.
-template <class Body>
-void share_out(ThreadPool& pool, std::size_t count, const Body& body) {
-  std::atomic<std::size_t> next{0};
-  const auto threads = std::min(count, static_cast<std::size_t>(pool.threads()));
-  pool.parallel_for(threads, 1, [&](std::size_t thread, std::size_t) {
-    for (std::size_t i = next++; i < count; i = next++) body(thread, i);
-  });
-}
 
 std::size_t whole_lines(std::size_t floats) { return (floats + 15) & ~std::size_t{15}; }
 

@@ -16,6 +16,7 @@
 #include "backend/cpu/head_screen.h"
 #include "backend/cpu/head_weight.h"
 #include "backend/cpu/panel_weight.h"
+#include "backend/cpu/share_out.h"
 #include "base/cpu_budget.h"
 #include "kernels/dispatch.h"
 
@@ -110,15 +111,16 @@ class CpuBackend final : public Backend {
   }
 
   void rms_norm(TensorView x, const Buffer& weight, float eps, LinearInput& out) override {
-    each_row(static_cast<std::size_t>(x.rows),
-             [&](std::int64_t t) { norm_row(x.row(t), x.cols, weight, eps, t, cpu_input(out)); });
+    each_normed_row(x.rows, x.cols, [&](std::int64_t t, float* scratch) {
+      norm_row(x.row(t), x.cols, weight, eps, t, scratch, cpu_input(out));
+    });
   }
 
   void add_scaled_rms_norm(TensorView delta, float scale, TensorView h, const Buffer& weight,
                            float eps, LinearInput& out) override {
-    each_row(static_cast<std::size_t>(h.rows), [&](std::int64_t t) {
+    each_normed_row(h.rows, h.cols, [&](std::int64_t t, float* scratch) {
       add_scaled(delta.row(t), scale, h.cols, h.row(t));
-      norm_row(h.row(t), h.cols, weight, eps, t, cpu_input(out));
+      norm_row(h.row(t), h.cols, weight, eps, t, scratch, cpu_input(out));
     });
   }
 
@@ -193,11 +195,20 @@ class CpuBackend final : public Backend {
   }
 
   void norm_row(const float* x, std::int64_t cols, const Buffer& weight, float eps, std::int64_t t,
-                CpuLinearInput& out) const {
-    thread_local std::vector<float> scratch;
-    scratch.resize(static_cast<std::size_t>(cols));
-    table_.rms_norm(x, weight.as<float>(), eps, scratch.size(), scratch.data());
-    out.put(table_, t, 0, scratch.data(), cols);
+                float* scratch, CpuLinearInput& out) const {
+    table_.rms_norm(x, weight.as<float>(), eps, static_cast<std::size_t>(cols), scratch);
+    out.put(table_, t, 0, scratch, cols);
+  }
+
+  // body(t, scratch): scratch has room for a row.
+  template <class Body>
+  void each_normed_row(std::int64_t rows, std::int64_t cols, const Body& body) {
+    const auto width = static_cast<std::size_t>(cols);
+    const std::size_t needed = static_cast<std::size_t>(pool_.threads()) * width;
+    if (norm_scratch_.size() < needed) norm_scratch_.resize(needed);
+    share_out(pool_, static_cast<std::size_t>(rows), [&](std::size_t thread, std::size_t t) {
+      body(static_cast<std::int64_t>(t), norm_scratch_.data() + thread * width);
+    });
   }
 
   template <class Body>
@@ -213,6 +224,7 @@ class CpuBackend final : public Backend {
   CpuAttention attention_{table_, pool_};
   Arena arena_;  // of all weights
   HeadScreen screen_;
+  std::vector<float> norm_scratch_;  // a row per thread
   bool fast_;
   CpuWeightImages images_{fast_, arena_};
 };
