@@ -114,7 +114,8 @@ class Bench(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         lines = done.stdout.splitlines()
         self.assertRegex(lines[0], "^decode: bitcpm-tiny; numerics fast; cpu .*; median of 1$")
-        self.assertRegex(lines[1], r"^limits: reads [\d.]+ GB/s, int8 [\d.]+ GMAC/s \([\w ]+\), f32 ")
+        self.assertRegex(lines[1], r"^limits: reads [\d.]+ GB/s, int8 [\d.]+ GMAC/s \([\w ]+\), "
+                                   r"bf16 [\d.]+, f32 [\d.]+$")
         self.assertEqual(len({len(line) for line in lines[3:]}), 1)
         self.assertEqual(len(lines), 6)
 

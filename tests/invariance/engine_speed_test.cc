@@ -89,7 +89,7 @@ TEST(EngineSpeed, PromptLookupPaysOrCostsLittle) {
     for (const std::vector<TokenId>& prompt : c.prompts) {
       Timing best_without{0, 1e9, {}};
       Timing best_with{0, 1e9, {}};
-      for (int i = 0; i < 3; ++i) {
+      for (int i = 0; i < 6; ++i) {  // other processes only ever slow one down
         const auto keep_best = [](Timing& best, Timing timing) {
           if (timing.decode_seconds < best.decode_seconds) best = std::move(timing);
         };
