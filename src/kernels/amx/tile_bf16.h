@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/amx/tile_registers.h"
+#include "kernels/amx/token_tiles.h"
 #include "kernels/shared/panel_tile.h"
 
 // bf16_products by tiles. A panel of weights has the layout of a tile's rows already: pairs of
@@ -100,21 +100,17 @@ inline void bf16_panels(const Bf16Panels& w, size_t panel, const Bf16Io& io, con
   if (i < tiles) bf16_tiles<1, P>(w, panel, io, starts + i, tokens);
 }
 
-// Panels [first, last) by all tokens. Where sixteen do not divide them, the last tile begins early
-// enough to be full, and computes some tokens once more.
+// Panels [first, last) by all tokens.
 void tile_bf16_products(const Bf16Panels& w, size_t first, size_t last, const Bf16Io& io) {
-  const size_t tokens = io.tokens < kTileRows ? io.tokens : kTileRows;
+  const size_t tokens = tile_tokens(io.tokens);
   configure_tiles(bf16_tile_config(tokens));
   for (size_t begin = 0; begin < io.tokens; begin += kBf16BlockTokens * kTileRows) {
-    size_t starts[kBf16BlockTokens];
-    size_t count = 0;
-    for (; count < kBf16BlockTokens && begin + count * kTileRows < io.tokens; ++count) {
-      const size_t start = begin + count * kTileRows;
-      starts[count] = start + tokens <= io.tokens ? start : io.tokens - tokens;
-    }
+    const TokenTiles<kBf16BlockTokens> tiles(begin, io.tokens);
     size_t panel = first;
-    for (; panel + 2 <= last; panel += 2) bf16_panels<2>(w, panel, io, starts, count, tokens);
-    if (panel < last) bf16_panels<1>(w, panel, io, starts, count, tokens);
+    for (; panel + 2 <= last; panel += 2) {
+      bf16_panels<2>(w, panel, io, tiles.starts, tiles.count, tokens);
+    }
+    if (panel < last) bf16_panels<1>(w, panel, io, tiles.starts, tiles.count, tokens);
   }
   release_tiles();
 }

@@ -2,6 +2,7 @@
 
 #include "kernels/amx/tile_fold.h"
 #include "kernels/amx/tile_weights.h"
+#include "kernels/amx/token_tiles.h"
 
 // The products of shared/field_tile.h by tiles: 16 tokens by 16 rows by 32 in-features at a time,
 // whose sums are the same exact integers; they are folded in the same order. The fields of ternary
@@ -88,27 +89,21 @@ inline void tile_block(const Weights& w, size_t panel, const QuantizedIo& io, co
   }
 }
 
-// Panels [first, last) by all tokens. Where sixteen do not divide them, the last tile begins early
-// enough to be full, and computes some tokens once more.
+// Panels [first, last) by all tokens.
 template <ActForm Act, class Weights>
 void tile_linear(const Weights& w, size_t first, size_t last, const QuantizedIo& io) {
-  const size_t tokens = io.tokens < kTileRows ? io.tokens : kTileRows;
+  const size_t tokens = tile_tokens(io.tokens);
   configure_tiles(tile_config<Act>(tokens));
   TileScratch scratch;
   for (size_t begin = 0; begin < io.tokens; begin += kBlockTiles * kTileRows) {
-    size_t starts[kBlockTiles];
-    size_t count = 0;
-    for (; count < kBlockTiles && begin + count * kTileRows < io.tokens; ++count) {
-      const size_t start = begin + count * kTileRows;
-      starts[count] = start + tokens <= io.tokens ? start : io.tokens - tokens;
-    }
+    const TokenTiles<kBlockTiles> tiles(begin, io.tokens);
     for (size_t panel = first; panel < last; ++panel) {
-      tile_block<Act>(w, panel, io, starts, count, tokens, scratch);
+      tile_block<Act>(w, panel, io, tiles.starts, tiles.count, tokens, scratch);
       const size_t row = panel * kFieldRows;
       const size_t rows = w.rows - row < kFieldRows ? w.rows - row : kFieldRows;
-      for (size_t i = 0; i < count; ++i) {
+      for (size_t i = 0; i < tiles.count; ++i) {
         for (size_t t = 0; t < tokens; ++t) {
-          __builtin_memcpy(io.y + (starts[i] + t) * io.ldy + row, scratch.totals[i][t],
+          __builtin_memcpy(io.y + (tiles.starts[i] + t) * io.ldy + row, scratch.totals[i][t],
                            rows * sizeof(float));
         }
       }
