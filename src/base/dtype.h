@@ -48,6 +48,11 @@ constexpr std::uint16_t bf16_from_f32(float value) {
   return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+// The smallest bf16 that is no smaller than `value`, which is not negative.
+constexpr std::uint16_t bf16_at_least(float value) {
+  return static_cast<std::uint16_t>((std::bit_cast<std::uint32_t>(value) + 0xffffu) >> 16);
+}
+
 // IEEE 754 binary16, subnormals, infinities and NaN included; exact.
 constexpr float f16_to_f32(std::uint16_t half) {
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;

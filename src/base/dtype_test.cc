@@ -37,6 +37,16 @@ TEST(DType, Bf16RoundTrips) {
   }
 }
 
+// Protects: rounding up gives the value itself where bf16 holds it, else the next one.
+TEST(DType, Bf16AtLeast) {
+  for (std::uint32_t bits = 0; bits < 0x7f80; ++bits) {
+    const float wide = bf16_to_f32(static_cast<std::uint16_t>(bits));
+    EXPECT_EQ(bf16_at_least(wide), bits);
+    EXPECT_EQ(bf16_at_least(std::nextafter(wide, HUGE_VALF)), bits + 1);
+  }
+  EXPECT_EQ(bf16_at_least(HUGE_VALF), 0x7f80);
+}
+
 // Protects: rounding to bf16 is to nearest, ties to even.
 TEST(DType, Bf16RoundsToNearestEven) {
   struct Case {

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "base/dtype.h"
+
 namespace bitcpm {
 namespace {
 
@@ -17,19 +19,6 @@ static_assert(static_cast<int>(KvCacheDtype::kFloat32) ==
 static_assert(static_cast<int>(KvCacheDtype::kBfloat16) ==
               static_cast<int>(kernels::KvType::kBfloat16));
 static_assert(static_cast<int>(KvCacheDtype::kInt8) == static_cast<int>(kernels::KvType::kInt8));
-
-// To nearest, ties to even; a NaN stays one.
-std::uint16_t to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if (std::isnan(value)) return static_cast<std::uint16_t>(bits >> 16 | 0x40);
-  return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-// Away from zero, so that no code of a scaled value exceeds its range.
-std::uint16_t to_bf16_up(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  return static_cast<std::uint16_t>((bits + 0xffff) >> 16);
-}
 
 // The elements of one head at one position, `stride` apart.
 template <class Element>
@@ -44,7 +33,7 @@ void put(const float* x, std::size_t head_dim, const Slot<float>& slot) {
 }
 
 void put(const float* x, std::size_t head_dim, const Slot<std::uint16_t>& slot) {
-  for (std::size_t d = 0; d < head_dim; ++d) slot.elements[d * slot.stride] = to_bf16(x[d]);
+  for (std::size_t d = 0; d < head_dim; ++d) slot.elements[d * slot.stride] = bf16_from_f32(x[d]);
 }
 
 // scale = largest / 127 as bf16, rounded up; code = x / scale to nearest, ties to even.
@@ -54,8 +43,8 @@ void put(const float* x, std::size_t head_dim, const Slot<std::int8_t>& slot) {
     const std::size_t end = std::min(begin + kKvGroupDims, head_dim);
     float largest = 0;
     for (std::size_t d = begin; d < end; ++d) largest = std::max(largest, std::fabs(x[d]));
-    const std::uint16_t scale = to_bf16_up(largest / 127);
-    const float value = std::bit_cast<float>(static_cast<std::uint32_t>(scale) << 16);
+    const std::uint16_t scale = bf16_at_least(largest / 127);  // up: no code exceeds its range
+    const float value = bf16_to_f32(scale);
     const float inverse = value > 0 ? 1 / value : 0;
     slot.scales[begin / kKvGroupDims * kKvBlockTokens] = scale;
     for (std::size_t d = begin; d < end; ++d) {

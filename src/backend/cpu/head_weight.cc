@@ -16,12 +16,6 @@ namespace {
 using kernels::kFieldRows;
 using kernels::kInt8WeightZero;
 
-// The smallest bf16 that is no smaller than a positive `value`.
-std::uint16_t bf16_at_least(float value) {
-  const std::uint16_t nearest = bf16_from_f32(value);
-  return bf16_to_f32(nearest) < value ? static_cast<std::uint16_t>(nearest + 1) : nearest;
-}
-
 // Where a weight's nibbles are in the planes.
 struct Place {
   std::size_t byte;
