@@ -2,20 +2,9 @@
 
 #include <algorithm>
 
+#include "base/mix64.h"
+
 namespace bitcpm {
-namespace {
-
-// The n-th number of a fixed sequence in [0, 1) (SplitMix64): which blocks are followed need not be
-// unforeseeable, only unrelated to what they are used for.
-double uniform(std::uint64_t n) {
-  std::uint64_t z = (n + 1) * 0x9E3779B97F4A7C15u;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
-}
-
-}  // namespace
-
 void BlockResidencyTotals::Spread::observe(double seconds) {
   const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), seconds);
   ++counts[static_cast<std::size_t>(bound - kBounds.begin())];
@@ -29,7 +18,8 @@ void BlockResidency::begin(std::int32_t block) {
   Life& life = lives_[static_cast<std::size_t>(block)];
   if (life.is_followed) count(life);
   life = {};
-  life.is_followed = uniform(draws_++) < share_;
+  // Need not be unforeseeable, only unrelated to what blocks are used for.
+  life.is_followed = unit_interval(mix64(++draws_ * kMixStep)) < share_;
   life.birth = life.last_use = now_;
 }
 

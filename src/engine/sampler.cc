@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mix64.h"
 
 namespace bitcpm {
 namespace {
@@ -17,19 +18,10 @@ constexpr float kNoBound = std::numeric_limits<float>::quiet_NaN();
 constexpr float kGreedyBelow = 1e-5f;       // vLLM's _SAMPLING_EPS
 constexpr float kLeastTemperature = 1e-2f;  // vLLM's _MAX_TEMP: below it logits / T may overflow
 
-// The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
-std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
 }  // namespace
 
 double uniform_draw(std::uint64_t seed, std::uint64_t position) {
-  constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15u;
-  const std::uint64_t bits = mix(mix(seed + kGolden) ^ mix((position + 1) * kGolden));
-  return static_cast<double>(bits >> 11) * 0x1p-53;
+  return unit_interval(mix64(mix64(seed + kMixStep) ^ mix64((position + 1) * kMixStep)));
 }
 
 std::int32_t deciding_logits(const Sequence& sequence) {

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/dtype.h"
 #include "base/json.h"
+#include "base/mix64.h"
 
 namespace bitcpm {
 namespace {
@@ -48,20 +49,11 @@ json::array rope_factors(std::int32_t head_dim) {
   return factors;
 }
 
-// SplitMix64 (Steele, Lea, Flood 2014) used as a counter-based generator: draw i of a stream is
-// mix(key + i * kStep), so any row can be made without the rows before it.
-constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15;
-
-constexpr std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
-
+// Of draws by mix64(): any row can be made without the rows before it.
 std::uint64_t row_key(std::string_view tensor, std::uint64_t seed, std::int64_t row) {
   std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a: the same on every machine
   for (const char c : tensor) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return mix(mix(hash + seed * kStep) + static_cast<std::uint64_t>(row) * kStep);
+  return mix64(mix64(hash + seed * kMixStep) + static_cast<std::uint64_t>(row) * kMixStep);
 }
 
 // A bell curve of mean 0 and the given deviation: the sum of four 16-bit uniforms, whose deviation
@@ -70,7 +62,7 @@ std::uint64_t row_key(std::string_view tensor, std::uint64_t seed, std::int64_t 
 void fill_bell(std::uint64_t key, float mean, float deviation, std::span<std::uint16_t> out) {
   const float unit = deviation * 1.7320508f / 65536.0f;
   for (std::uint16_t& value : out) {
-    const std::uint64_t bits = mix(key += kStep);
+    const std::uint64_t bits = mix64(key += kMixStep);
     const auto sum = static_cast<std::int32_t>((bits & 0xffff) + ((bits >> 16) & 0xffff) +
                                                ((bits >> 32) & 0xffff) + (bits >> 48));
     value = bf16_from_f32(mean + static_cast<float>(sum - 2 * 65535) * unit);
@@ -81,7 +73,7 @@ void fill_bell(std::uint64_t key, float mean, float deviation, std::span<std::ui
 // the 32.8 % of zeros that absolute-mean quantisation leaves of a bell curve.
 void fill_group(std::uint64_t& key, std::uint16_t scale, std::span<std::uint16_t> out) {
   for (std::size_t i = 0; i < out.size(); i += 8) {
-    const std::uint64_t bits = mix(key += kStep);
+    const std::uint64_t bits = mix64(key += kMixStep);
     for (std::size_t j = 0; j < 8; ++j) {
       const auto byte = static_cast<std::uint32_t>(bits >> (8 * j)) & 0xff;
       const std::uint32_t magnitude = (byte & 0x7f) < 42 ? 0 : scale;
@@ -102,7 +94,7 @@ void fill_projection_row(std::uint64_t key, std::int64_t group, std::span<std::u
   BITCPM_CHECK(width % 8 == 0 && row.size() % width == 0);
   const auto mean_scale = static_cast<float>(deviation / std::sqrt(1 - 42.0 / 128));
   for (std::size_t begin = 0; begin < row.size(); begin += width) {
-    const auto jitter = static_cast<float>(mix(key += kStep) >> 40) * 0x1p-24f;  // [0, 1)
+    const auto jitter = static_cast<float>(mix64(key += kMixStep) >> 40) * 0x1p-24f;  // [0, 1)
     const std::uint16_t scale = bf16_from_f32(mean_scale * (0.75f + 0.5f * jitter));
     fill_group(key, scale, row.subspan(begin, width));
   }
