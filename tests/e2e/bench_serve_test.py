@@ -7,9 +7,7 @@ import http.server
 import json
 import math
 import pathlib
-import shutil
 import ssl
-import subprocess
 import tempfile
 import threading
 import time
@@ -255,13 +253,8 @@ class OurServer(unittest.TestCase):
     def test_https(self):
         """A server with a certificate of its own: not trusted as it stands, trusted by name with
         --cacert, by nobody's word with --insecure; load and scores are those of http."""
-        if shutil.which("openssl") is None:
-            self.skipTest("needs the openssl command")
         with tempfile.TemporaryDirectory() as directory:
-            cert, key = f"{directory}/cert.pem", f"{directory}/key.pem"
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-                            "-subj", "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1",
-                            "-keyout", key, "-out", cert], check=True, capture_output=True)
+            cert, key = harness.self_signed(directory, "here")
             flags = ("--ssl-certfile", cert, "--ssl-keyfile", key)
             with harness.serve(*flags, tls=ssl.create_default_context(cafile=cert)) as server:
                 url = f"https://127.0.0.1:{server.port}/v1"

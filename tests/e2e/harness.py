@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -147,6 +148,17 @@ def serve(*args, env=None, key=None, tls=None):
         finally:
             process.kill()
             process.wait()
+
+
+def self_signed(directory, name):
+    """Paths of a certificate of 127.0.0.1 and `name`, and of its key; skips without openssl."""
+    if shutil.which("openssl") is None:
+        raise unittest.SkipTest("needs the openssl command")
+    cert, key = f"{directory}/cert.pem", f"{directory}/key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                    "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
+                    "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
 
 
 def main():

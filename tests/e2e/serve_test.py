@@ -207,13 +207,8 @@ class Lifecycle(unittest.TestCase):
     def test_https(self):
         """--ssl-certfile serves HTTPS, streams included; a client certificate is asked for on
         demand; a bad file is one line."""
-        if shutil.which("openssl") is None:
-            self.skipTest("needs the openssl command")
         with tempfile.TemporaryDirectory() as directory:
-            cert, key = f"{directory}/cert.pem", f"{directory}/key.pem"
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-                            "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-                            "-keyout", key, "-out", cert], check=True, capture_output=True)
+            cert, key = harness.self_signed(directory, "localhost")
             context = ssl.create_default_context(cafile=cert)
             flags = ("--ssl-certfile", cert, "--ssl-keyfile", key)
             with harness.serve(*flags, tls=context) as server:
