@@ -36,7 +36,7 @@ void show_share(Progress& progress, std::size_t done, std::size_t of) {
                         fmt::format("text {} of {}", done, of));
 }
 
-// A token's own text: a vocabulary entry with SentencePiece's spaces and bytes made real ones.
+// A vocabulary entry with SentencePiece's spaces made real ones.
 std::string text_of_piece(std::string piece) {
   constexpr std::string_view kSpace = "\u2581";
   for (std::size_t at = 0; (at = piece.find(kSpace, at)) != std::string::npos; ++at) {
