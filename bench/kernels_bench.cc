@@ -68,9 +68,10 @@ struct Operands {
   Buffer x = make_floats(kMostTokens * kCols);
   Buffer x_bf16 = take(2 * kMostTokens * kCols);
   Buffer y = take(4 * kMostTokens * kRows);
-  Buffer act_codes = take(3 * kMostTokens * kCols);  // of 8 bits, then of 16
-  Buffer act_scales = take(4 * kMostTokens * (kCols / kActGroup));
-  Buffer act_sums = take(4 * kMostTokens * (kCols / kActGroup));
+  Buffer act_codes = take(2 * kMostTokens * 2 * kCols);  // of 8 bits, then of 16
+  Buffer act_scales = take(4 * kMostTokens * (kCols / kGroup));
+  Buffer act_sums = take(4 * kMostTokens * (kCols / kGroup));
+  Buffer act_lines = take(kMostTokens * (kCols / kQuadEvery));
   Buffer kv = make_floats(2 * kContext * kHeadDim);
   Buffer block_ids = take(4 * kContext / kKvBlockTokens);
   Buffer memory = take(kReadBytes);
@@ -84,11 +85,12 @@ struct Operands {
 
   LinearIo io(std::size_t tokens) { return {x.as<float>(), kCols, y.as<float>(), kRows, tokens}; }
   QuantizedRows rows(ActForm form) {
-    return {act_codes.as<std::int8_t>() + (form == ActForm::kInt8 ? 0 : kMostTokens * kCols),
+    return {act_codes.as<std::int8_t>() + (form == ActForm::kInt8 ? 0 : 2 * kMostTokens * kCols),
             act_scales.as<float>(),
             act_sums.as<std::int32_t>(),
-            nullptr,
-            kCols,
+            act_lines.as<std::uint8_t>(),
+            2 * kCols,
+            kGroup,
             form};
   }
   QuantizedIo quantized_io(const KernelTable& table, std::size_t tokens, ActForm form) {

@@ -46,22 +46,19 @@ Result<std::vector<Linear>> distinct_linears(BenchSource& source, const BenchOpt
   const std::size_t copies_bytes = std::min(pass_bytes(source.config()), beyond_cache_bytes());
   std::vector<Linear> linears;
   const auto use = [&](const std::string& name, QuantizedMatrix matrix, bool is_head) -> Status {
-    const bool is_gated = name == "down_proj";  // its input has a form of its own
     const bool is_rounded = is_head && options.model.numerics == Numerics::kFast;
     const std::int64_t rows = matrix.rows;
     const std::int64_t cols = matrix.cols;
     const std::int64_t group = matrix.group;
     const std::string_view form = is_rounded ? "int8" : weight_form_name(matrix.form);
     for (Linear& linear : linears) {
-      if (is_head || is_gated || linear.rows != rows || linear.cols != cols) continue;
+      if (is_head || linear.rows != rows || linear.cols != cols) continue;
       if (linear.form != form || linear.group != group) continue;
       linear.names.push_back(name);
       return {};
     }
-    const InputUse input = is_gated ? InputUse::kGated : InputUse::kPlain;
-    BITCPM_ASSIGN(LinearProbe probe,
-                  LinearProbe::make(backend, options.model.numerics, std::move(matrix), is_head,
-                                    input, copies_bytes));
+    BITCPM_ASSIGN(LinearProbe probe, LinearProbe::make(backend, options.model.numerics,
+                                                       std::move(matrix), is_head, copies_bytes));
     linears.push_back({{name}, rows, cols, form, group, std::move(probe)});
     return {};
   };

@@ -19,12 +19,6 @@
 
 namespace bitcpm {
 
-// What is known of the values in a LinearInput.
-enum class InputUse : std::uint8_t {
-  kPlain,
-  kGated,  // silu(gate) * up: single elements far larger than their neighbours
-};
-
 // Rows of activations in the form that linear() wants, written by the operation before it.
 class LinearInput {
  public:
@@ -90,9 +84,11 @@ class Backend {
   // prepare()'s serves for both.
   virtual Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix,
                                                                bool embeds) = 0;
+  // `run`: columns that one step of an operation writes, at the least; a divisor of the width.
   // `consumers`: every weight that linear() or gated_linear() will be given with this input.
   virtual Result<std::unique_ptr<LinearInput>> make_linear_input(
-      std::int64_t max_rows, InputUse use, std::span<const PreparedWeight* const> consumers) = 0;
+      std::int64_t max_rows, std::int64_t run,
+      std::span<const PreparedWeight* const> consumers) = 0;
   virtual Result<std::unique_ptr<KvCache>> allocate_kv(const KvShape& shape,
                                                        std::int32_t num_blocks) = 0;
   virtual Result<Buffer> allocate(std::size_t bytes) = 0;

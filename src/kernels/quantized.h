@@ -8,33 +8,34 @@
 
 namespace bitcpm::kernels {
 
-constexpr size_t kActGroup = 32;      // in-features that share one activation scale
-constexpr size_t kFieldRows = 64;     // rows of a weight matrix that travel together
+constexpr size_t kMostActGroup = 128;  // in-features that share one activation scale: this many,
+constexpr size_t kLeastActGroup = 32;  // half, or this many
+constexpr size_t kFieldRows = 64;      // rows of a weight matrix that travel together
 constexpr size_t kFields = 4;         // sub-panels of 16 rows in them; row = 64 p + 16 field + lane
 constexpr int kInt8WeightZero = 128;  // what stands for weight 0 in an unsigned byte
 
-// What stands for 32 in-features of one token, x ~ scale * value. A plane is 32 bytes above -128,
-// one per in-feature; two of them follow each other.
+// How two planes of bytes above -128, one per in-feature each, make the values of a group of
+// in-features, x ~ scale * value.
 enum class ActForm : uint8_t {
-  kInt8,  // one plane, the values: |value| <= 127
-  // Two planes, value = first + second, |value| <= 254. The second has at most one quad
-  // (in-features 4 line to 4 line + 3) that is not zero, for what the largest element has above
-  // 127: the scale is then set by the second largest, down to half of the largest. That costs one
-  // more product per group and halves the error of activations with outliers.
-  kInt8Outlier,
-  kInt16,  // two planes, value = 254 * first + second, |value| <= 32,384
+  // value = first + second, |value| <= 254. The second plane holds what few elements have above
+  // 127: those of at most one quad (in-features 4 line to 4 line + 3) per 32 in-features of the
+  // group. So the scale is set by the largest of all others, down to half of the largest.
+  kInt8,
+  kInt16,  // value = 254 * first + second, |value| <= 32,384
 };
-constexpr size_t planes_of(ActForm form) { return form == ActForm::kInt8 ? 1 : 2; }
 constexpr int32_t kInt16Base = 254;
 constexpr int32_t kInt16Top = 32384;  // 127.5 * 254 less 1: the first plane stays below 127.5
+constexpr size_t kQuadEvery = 32;     // in-features per quad of the second plane
 
-// Activations. Rows are dense.
+// Activations, of `group` in-features per scale: 32, 64 or 128.
 struct QuantizedRows {
-  int8_t* codes;        // [tokens, cols / 32, planes, 32]
-  float* scales;        // [tokens, cols / 32]; 0 where the group is all zero
-  int32_t* minus_sums;  // [tokens, cols / 32] minus the sum of the values
-  uint8_t* lines;       // [tokens, cols / 32] the quad of the second plane, of kInt8Outlier only
-  size_t cols;          // a multiple of 32
+  int8_t* codes;        // [tokens][pitch]: [cols / group][2 planes][group]
+  float* scales;        // [tokens][cols / group]; 0 where the group is all zero
+  int32_t* minus_sums;  // [tokens][cols / group] minus the sum of the values
+  uint8_t* lines;       // [tokens][cols / 32] of kInt8: the quads of the second plane, by their
+                        // place in the group; those that are zero may be named twice
+  size_t pitch;         // bytes
+  size_t group;
   ActForm form;
 };
 

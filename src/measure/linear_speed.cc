@@ -49,7 +49,7 @@ Result<std::unique_ptr<PreparedWeight>> prepare(Backend& backend, const Quantize
 }  // namespace
 
 Result<LinearProbe> LinearProbe::make(Backend& backend, Numerics numerics, QuantizedMatrix matrix,
-                                      bool is_head, InputUse use, std::size_t copies_bytes) {
+                                      bool is_head, std::size_t copies_bytes) {
   LinearProbe probe(backend);
   const bool is_ternary = matrix.form == WeightForm::kTernary;
   const bool is_fast = numerics == Numerics::kFast;
@@ -59,7 +59,6 @@ Result<LinearProbe> LinearProbe::make(Backend& backend, Numerics numerics, Quant
     if (is_bf16) probe.macs_ = &Work::bf16_macs;
   }
   if (!is_fast && is_ternary) probe.macs_ = &Work::int16_macs;
-  probe.use_ = use;
   std::size_t bytes = 0;
   do {
     BITCPM_ASSIGN(std::unique_ptr<PreparedWeight> copy, prepare(backend, matrix, is_head));
@@ -75,7 +74,7 @@ Result<Spread> LinearProbe::seconds_per_call(std::int32_t tokens, int repeat) co
   std::vector<const PreparedWeight*> consumers;
   for (const auto& copy : copies_) consumers.push_back(copy.get());
   BITCPM_ASSIGN(const std::unique_ptr<LinearInput> input,
-                backend_->make_linear_input(tokens, use_, consumers));
+                backend_->make_linear_input(tokens, cols, consumers));
   std::vector<float> values(static_cast<std::size_t>(tokens * cols));
   std::mt19937 rng(1);
   std::normal_distribution<float> normal;

@@ -19,7 +19,7 @@ class LinearProbe {
   // `copies_bytes`: how much the copies together should weigh; at least one is made. `is_head`: a
   // matrix that makes logits. Errors: kExhausted.
   static Result<LinearProbe> make(Backend& backend, Numerics numerics, QuantizedMatrix matrix,
-                                  bool is_head, InputUse use, std::size_t copies_bytes);
+                                  bool is_head, std::size_t copies_bytes);
 
   // Seconds of one product with `tokens` rows: `repeat` measurements, each the mean of as many
   // calls as take a twentieth of a second. The input is ready before. Errors: kExhausted.
@@ -34,7 +34,6 @@ class LinearProbe {
 
   Backend* backend_;
   double Work::*macs_ = &Work::f32_macs;  // its kind of arithmetic
-  InputUse use_ = InputUse::kPlain;
   std::vector<std::unique_ptr<PreparedWeight>> copies_;
 };
 

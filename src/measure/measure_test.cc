@@ -125,10 +125,9 @@ TEST(LinearProbe, MeasuresEveryForm) {
     const auto backend = make_cpu_backend({.threads = 2, .numerics = numerics}).value();
     for (const TensorSlot* which : {&slot, &head}) {
       EncodedMatrix made = make_synthetic_matrix(*which, 0, 32, backend->pool()).value();
-      const LinearProbe probe =
-          LinearProbe::make(*backend, numerics, std::move(made.matrix),
-                            which->kind == SlotKind::kHead, InputUse::kPlain, 100'000)
-              .value();
+      const LinearProbe probe = LinearProbe::make(*backend, numerics, std::move(made.matrix),
+                                                  which->kind == SlotKind::kHead, 100'000)
+                                    .value();
       EXPECT_GT(probe.copies(), 1u);
       const Work work = probe.work(3);
       const double macs = 3.0 * static_cast<double>(which->rows * 128);

@@ -101,7 +101,7 @@ Result<Workspace> Model::make_workspace(std::int32_t max_rows, std::int32_t max_
 }
 
 Result<LinearInputs> Model::make_inputs(std::int32_t max_rows) const {
-  std::vector<const PreparedWeight*> hidden = {&weights_.head()};
+  std::vector<const PreparedWeight*> hidden;
   std::vector<const PreparedWeight*> attention;
   std::vector<const PreparedWeight*> mlp;
   for (const LayerWeights& layer : weights_.layers) {
@@ -112,11 +112,17 @@ Result<LinearInputs> Model::make_inputs(std::int32_t max_rows) const {
     attention.push_back(layer.o_proj.get());
     mlp.push_back(layer.down_proj.get());
   }
+  const PreparedWeight* head = &weights_.head();
+  const std::int64_t width = config_.hidden_size;
+  const std::int64_t queries_of_a_kv_head =
+      std::int64_t{config_.num_attention_heads / config_.num_key_value_heads} * config_.head_dim;
   LinearInputs inputs;
-  BITCPM_ASSIGN(inputs.hidden, backend_->make_linear_input(max_rows, InputUse::kPlain, hidden));
+  BITCPM_ASSIGN(inputs.hidden, backend_->make_linear_input(max_rows, width, hidden));
   BITCPM_ASSIGN(inputs.attention,
-                backend_->make_linear_input(max_rows, InputUse::kPlain, attention));
-  BITCPM_ASSIGN(inputs.mlp, backend_->make_linear_input(max_rows, InputUse::kGated, mlp));
+                backend_->make_linear_input(max_rows, queries_of_a_kv_head, attention));
+  BITCPM_ASSIGN(inputs.mlp, backend_->make_linear_input(max_rows, config_.intermediate_size, mlp));
+  BITCPM_ASSIGN(inputs.head,
+                backend_->make_linear_input(std::min(max_rows, kMaxLogitsRows), width, {&head, 1}));
   return inputs;
 }
 
@@ -206,11 +212,11 @@ TensorView Model::logits(std::int32_t first, std::int32_t count, Workspace& work
   const TensorView& final = workspace.final_;
   const TensorView in{final.row(first), count, final.cols, final.stride};
   const LinearTarget out{&weights_.head(), workspace.logits_.first_rows(count)};
-  backend_->load_input(in, *workspace.inputs_.hidden);
+  backend_->load_input(in, *workspace.inputs_.head);
   if (top == 0) {
-    backend_->linear(*workspace.inputs_.hidden, {&out, 1});
+    backend_->linear(*workspace.inputs_.head, {&out, 1});
   } else {
-    backend_->top_logits(*workspace.inputs_.hidden, *out.weight, top, out.out);
+    backend_->top_logits(*workspace.inputs_.head, *out.weight, top, out.out);
   }
   return out.out;
 }

@@ -27,9 +27,10 @@ struct Activations {
 
 // The inputs of the linears, one per width and use.
 struct LinearInputs {
-  std::unique_ptr<LinearInput> hidden;     // normalised input of a branch, or of the head
+  std::unique_ptr<LinearInput> hidden;     // normalised input of a branch
   std::unique_ptr<LinearInput> attention;  // [rows, heads * head_dim], into o_proj
   std::unique_ptr<LinearInput> mlp;        // [rows, intermediate], into down_proj
+  std::unique_ptr<LinearInput> head;       // [kMaxLogitsRows, hidden]
 };
 
 // Memory of forward passes of up to max_rows tokens. One per engine thread.
@@ -38,7 +39,7 @@ class Workspace {
   std::int32_t max_rows() const { return static_cast<std::int32_t>(rows_.h.rows); }
   std::size_t bytes() const {
     return buffer_.size() + inputs_.hidden->bytes() + inputs_.attention->bytes() +
-           inputs_.mlp->bytes();
+           inputs_.mlp->bytes() + inputs_.head->bytes();
   }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -72,18 +73,19 @@ class CpuBackend final : public Backend {
     return HeadWeight::quantize(matrix, embeds, arena_, pool_);
   }
   Result<std::unique_ptr<LinearInput>> make_linear_input(
-      std::int64_t max_rows, InputUse use,
+      std::int64_t max_rows, std::int64_t run,
       std::span<const PreparedWeight* const> consumers) override {
-    CpuLinearInput::Forms forms{};
+    CpuLinearInput::Forms forms{.code_group = run};
     for (const PreparedWeight* consumer : consumers) {
-      const InputForm form = static_cast<const CpuWeight*>(consumer)->input_form();
+      const auto& weight = *static_cast<const CpuWeight*>(consumer);
+      const InputForm form = weight.input_form();
+      if (form == InputForm::kCodes) forms.code_group = std::gcd(forms.code_group, weight.group());
       forms.floats |= form == InputForm::kFloats;
       forms.bf16 |= form == InputForm::kBf16;
       forms.codes |= form == InputForm::kCodes;
     }
-    forms.code_form = !fast_                    ? kernels::ActForm::kInt16
-                      : use == InputUse::kGated ? kernels::ActForm::kInt8Outlier
-                                                : kernels::ActForm::kInt8;
+    forms.code_form = fast_ ? kernels::ActForm::kInt8 : kernels::ActForm::kInt16;
+    forms.code_group = std::gcd(forms.code_group, std::int64_t{kernels::kMostActGroup});
     return CpuLinearInput::allocate(max_rows, consumers.front()->cols(), forms);
   }
   Result<std::unique_ptr<KvCache>> allocate_kv(const KvShape& shape,

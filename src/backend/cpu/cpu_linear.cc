@@ -18,8 +18,11 @@ const CpuWeight& cpu_weight(const LinearTarget& target) {
   return static_cast<const CpuWeight&>(*target.weight);
 }
 
-constexpr std::int64_t kGatedRows = 64;    // a multiple of every weight's panel
-constexpr std::int64_t kGatedTokens = 48;  // two buffers of this by kGatedRows fit in the cache
+constexpr std::int64_t kBlockTokens = 64;
+
+// A multiple of every weight's panel, and of what activations share a scale.
+constexpr std::int64_t kGatedRows = kernels::kMostActGroup;
+constexpr std::int64_t kGatedTokens = 64;  // two buffers of this by kGatedRows fit in the cache
 
 // The product of gate or up for rows [row, row + count) and tokens [token, token + tokens).
 void block_product(const kernels::KernelTable& table, const CpuWeight& weight,
@@ -39,17 +42,34 @@ void multiply(const kernels::KernelTable& table, ThreadPool& pool, const CpuLine
               std::span<const LinearTarget> targets) {
   std::size_t panels = 0;
   for (const LinearTarget& target : targets) panels += cpu_weight(target).panels();
-  const auto multiply_range = [&](std::size_t begin, std::size_t end) {
-    std::size_t base = 0;  // of the current weight, in the numbering over all of them
+  const std::int64_t tokens = targets.front().out.rows;
+  // Panels [begin, end), numbered over all targets, by tokens [token, token + count).
+  const auto multiply_panels = [&](std::size_t begin, std::size_t end, std::int64_t token,
+                                   std::int64_t count) {
+    std::size_t base = 0;  // of the current weight
     for (const LinearTarget& target : targets) {
       const CpuWeight& weight = cpu_weight(target);
       const std::size_t first = std::max(begin, base);
       const std::size_t last = std::min(end, base + weight.panels());
-      if (first < last) weight.multiply(table, first - base, last - base, x, 0, target.out);
+      const TensorView out{target.out.row(token), count, target.out.cols, target.out.stride};
+      if (first < last) weight.multiply(table, first - base, last - base, x, token, out);
       base += weight.panels();
     }
   };
-  pool.parallel_for(panels, claim_size(panels, targets.front().out.rows, pool), multiply_range);
+  // All panels by one block of tokens, whose activations stay in the cache, then by the next.
+  const auto blocks = static_cast<std::size_t>((tokens + kBlockTokens - 1) / kBlockTokens);
+  const std::size_t units = blocks * panels;
+  pool.parallel_for(units, claim_size(panels, tokens, pool),
+                    [&](std::size_t begin, std::size_t end) {
+                      while (begin < end) {
+                        const std::size_t block = begin / panels;
+                        const std::size_t first = begin - block * panels;
+                        const std::size_t last = std::min(panels, first + (end - begin));
+                        const auto token = static_cast<std::int64_t>(block) * kBlockTokens;
+                        multiply_panels(first, last, token, std::min(kBlockTokens, tokens - token));
+                        begin += last - first;
+                      }
+                    });
 }
 
 void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const CpuLinearInput& x,

@@ -20,6 +20,7 @@ class CpuLinearInput final : public LinearInput {
     bool bf16 = false;
     bool codes = false;
     kernels::ActForm code_form = kernels::ActForm::kInt8;
+    std::int64_t code_group = kernels::kLeastActGroup;  // in-features per scale
   };
 
   // Errors: kExhausted.
@@ -31,8 +32,8 @@ class CpuLinearInput final : public LinearInput {
            lines_.size();
   }
 
-  // Row t, elements from `begin` on, in all forms; whole groups of 32. Disjoint ranges from any
-  // thread. `values` may be part of row(t).
+  // Row t, elements from `begin` on, in all forms; whole groups. Disjoint ranges from any thread.
+  // `values` may be part of row(t).
   void put(const kernels::KernelTable& table, std::int64_t t, std::int64_t begin,
            const float* values, std::int64_t count);
 
@@ -40,12 +41,15 @@ class CpuLinearInput final : public LinearInput {
   float* row(std::int64_t t) { return has_floats_ ? values_.as<float>() + t * cols_ : nullptr; }
   const float* values() const { return values_.as<float>(); }
 
-  // Rows of bf16, so far apart that sixteen of them do not fall into one set of a cache.
+  // Rows of bf16; of codes as well, so far apart that sixteen do not fall into one set of a cache.
   const std::uint16_t* bf16_values() const { return bf16_.as<std::uint16_t>(); }
   static std::size_t bf16_pitch(std::size_t cols) { return cols + 32; }
 
   // The codes from row t on.
   kernels::QuantizedRows quantized_from(std::int64_t t) const { return codes_at(t, 0); }
+
+  // What element k of row t stands for, of kInt8.
+  double code_value(std::int64_t t, std::size_t k) const;
 
  private:
   CpuLinearInput() = default;

@@ -19,6 +19,9 @@ class CpuWeight : public PreparedWeight {
   // What multiply() reads.
   virtual InputForm input_form() const = 0;
 
+  // In-features that share a weight scale.
+  virtual std::int64_t group() const { return cols(); }
+
   // out = x W^T for the rows of panels [first, last) and out.rows rows of x from `token` on.
   virtual void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
                         const CpuLinearInput& x, std::int64_t token, TensorView out) const = 0;

@@ -32,6 +32,7 @@ class FieldWeight final : public CpuWeight {
   std::size_t panels() const override;
   std::int64_t panel_rows() const override { return kernels::kFieldRows; }
   InputForm input_form() const override { return InputForm::kCodes; }
+  std::int64_t group() const override { return group_; }
   void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
                 const CpuLinearInput& x, std::int64_t token, TensorView out) const override;
 

@@ -43,6 +43,7 @@ class HeadWeight final : public CpuWeight {
   std::size_t panels() const override;
   std::int64_t panel_rows() const override { return kernels::kFieldRows; }
   InputForm input_form() const override { return InputForm::kCodes; }
+  std::int64_t group() const override { return group_; }
   void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
                 const CpuLinearInput& x, std::int64_t token, TensorView out) const override;
   void copy_row(std::int64_t row, float scale, float* out) const override;
@@ -55,8 +56,6 @@ class HeadWeight final : public CpuWeight {
   // included. group_norms: Euclidean norms of the activations of each group.
   void bounds(const kernels::KernelTable& table, std::size_t panel, const float* group_norms,
               float* out) const;
-
-  std::int64_t group() const { return group_; }
 
  private:
   struct Sizes {

@@ -62,16 +62,13 @@ inline F16x store_rounded(int8_t* p, F16x v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
   return {_mm256_cvtepi32_ps(lo), _mm256_cvtepi32_ps(hi)};
 }
-inline uint32_t mask_equal(F16x v, float value) {
-  const __m256 want = _mm256_set1_ps(value);
-  const int lo = _mm256_movemask_ps(_mm256_cmp_ps(v.lo, want, _CMP_EQ_OQ));
-  const int hi = _mm256_movemask_ps(_mm256_cmp_ps(v.hi, want, _CMP_EQ_OQ));
-  return static_cast<uint32_t>(lo | hi << 8);
+inline __m256 max_of_quads_half(__m256 a, __m256 b, __m256 c, __m256 d) {
+  const __m256 ab = _mm256_max_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+  const __m256 cd = _mm256_max_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+  return _mm256_max_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
 }
-inline F16x drop_equal(F16x v, float value) {
-  const __m256 want = _mm256_set1_ps(value);
-  return {_mm256_andnot_ps(_mm256_cmp_ps(v.lo, want, _CMP_EQ_OQ), v.lo),
-          _mm256_andnot_ps(_mm256_cmp_ps(v.hi, want, _CMP_EQ_OQ), v.hi)};
+inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
+  return {max_of_quads_half(a.lo, b.lo, c.lo, d.lo), max_of_quads_half(a.hi, b.hi, c.hi, d.hi)};
 }
 inline void opaque(I16x& v) { asm volatile("" : "+x"(v.lo), "+x"(v.hi)); }
 inline void opaque(Bytes& v) { asm volatile("" : "+x"(v.lo), "+x"(v.hi)); }

@@ -5,28 +5,113 @@
 // For kernels that decode weights once for many tokens: what they decode at a time.
 namespace {
 
-using bitcpm::kernels::kActGroup;
+using bitcpm::kernels::kFields;
+using bitcpm::kernels::kMostActGroup;
+using bitcpm::kernels::QuantizedIo;
 
-constexpr size_t kChunkGroups = 4;  // activation groups at once, at most
-constexpr size_t kGroupLines = kActGroup / 4;
+constexpr size_t kMostLines = kMostActGroup / 4;
 
-// Consecutive activation groups within one weight group of a panel.
+// The in-features of one activation group, in one weight group of a panel.
 struct Chunk {
-  size_t begin, count;     // count: 1, 2 or 4
+  size_t begin, size;      // in-features
   bool first, last;        // of the weight group
   const uint16_t* scales;  // [64] of the weight group
 
-  bool whole() const { return first && last; }
+  size_t index() const { return begin / size; }
 };
 
 template <class Weights>
-inline Chunk chunk_at(const Weights& w, size_t panel, size_t begin) {
-  const size_t group_size = w.group / kActGroup;
-  const size_t group = begin / group_size;
-  const size_t left = (group + 1) * group_size - begin;
-  const size_t count = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-  return {begin, count, begin == group * group_size, count == left,
+inline Chunk chunk_at(const Weights& w, size_t panel, size_t begin, size_t size) {
+  const size_t group = begin / w.group;
+  return {begin, size, begin == group * w.group, begin + size == (group + 1) * w.group,
           w.scales + (panel * (w.cols / w.group) + group) * kFieldRows};
+}
+
+// Rows of 64 floats, one per token, that a chunk's sums are folded into.
+struct FoldRows {
+  float* inner;         // sums of the weight group so far
+  const float* before;  // the row's total so far, a stride of 0 for none at all
+  float* after;
+  size_t inner_stride, before_stride, after_stride;
+};
+
+alignas(64) constexpr float kNoTotal[kFieldRows] = {};
+
+// Of the tokens from `token` on. Totals are kept apart until they are complete: tiles of tokens may
+// overlap. inner, totals: [tokens][64]
+template <class Weights>
+inline FoldRows fold_rows(const Weights& w, size_t panel, const Chunk& chunk, const QuantizedIo& io,
+                          size_t token, float* inner, float* totals) {
+  FoldRows rows{inner, totals, totals, kFieldRows, kFieldRows, kFieldRows};
+  if (chunk.begin < w.group) {
+    rows.before = kNoTotal;
+    rows.before_stride = 0;
+  }
+  if (chunk.begin + chunk.size == w.cols && (panel + 1) * kFieldRows <= w.rows) {
+    rows.after = io.y + token * io.ldy + panel * kFieldRows;
+    rows.after_stride = io.ldy;
+  }
+  return rows;
+}
+
+// The totals of a panel that w.rows cuts off, which fold_rows() leaves where they are.
+template <class Weights>
+inline void copy_cut_panel(const Weights& w, size_t panel, const QuantizedIo& io, size_t token,
+                           size_t tokens, const float* totals) {
+  const size_t row = panel * kFieldRows;
+  if (row + kFieldRows <= w.rows) return;
+  for (size_t t = 0; t < tokens; ++t) {
+    __builtin_memcpy(io.y + (token + t) * io.ldy + row, totals + t * kFieldRows,
+                     (w.rows - row) * sizeof(float));
+  }
+}
+
+// The sums of `tokens` tokens, sum(t, f) those of field f, in the order of shared/field_tile.h.
+// scales: of the tokens, `stride` apart
+template <bool First, bool Last, class Sum>
+inline void fold(size_t tokens, const Chunk& chunk, const float* scales, size_t stride,
+                 const FoldRows& rows, const Sum& sum) {
+  F16x weight_scales[kFields];
+#pragma GCC unroll 4
+  for (size_t f = 0; f < kFields; ++f) weight_scales[f] = load_bf16(chunk.scales + 16 * f);
+  // Copies, since what is stored might be `rows` for all the compiler knows.
+  float* inner = rows.inner;
+  const float* before = rows.before;
+  float* after = rows.after;
+  const size_t inner_stride = rows.inner_stride;
+  const size_t before_stride = rows.before_stride;
+  const size_t after_stride = rows.after_stride;
+#pragma GCC unroll 6
+  for (size_t t = 0; t < tokens; ++t) {
+    const F16x scale = set1(*scales);
+#pragma GCC unroll 4
+    for (size_t f = 0; f < kFields; ++f) {
+      const F16x in = fma(to_float(sum(t, f)), scale, First ? set1(0) : load(inner + 16 * f));
+      if (Last) {
+        store(after + 16 * f, fma(weight_scales[f], in, load(before + 16 * f)));
+      } else {
+        store(inner + 16 * f, in);
+      }
+    }
+    scales += stride;
+    inner += inner_stride;
+    before += before_stride;
+    after += after_stride;
+  }
+}
+
+template <class Sum>
+inline void fold(size_t tokens, const Chunk& chunk, const float* scales, size_t stride,
+                 const FoldRows& rows, const Sum& sum) {
+  if (chunk.first && chunk.last) {
+    fold<true, true>(tokens, chunk, scales, stride, rows, sum);
+  } else if (chunk.first) {
+    fold<true, false>(tokens, chunk, scales, stride, rows, sum);
+  } else if (chunk.last) {
+    fold<false, true>(tokens, chunk, scales, stride, rows, sum);
+  } else {
+    fold<false, false>(tokens, chunk, scales, stride, rows, sum);
+  }
 }
 
 }  // namespace

@@ -5,17 +5,16 @@
 // Field-packed weights as bytes of their own, for products with many tokens.
 namespace {
 
-using bitcpm::kernels::kFields;
-
-// Weights of one activation group, plus their zero, as unsigned bytes.
+// Weights of one chunk, plus their zero, as unsigned bytes.
 struct DecodedWeights {
-  alignas(64) uint8_t lines[kGroupLines][kFields][kFieldRows];
+  alignas(64) uint8_t lines[kMostLines][kFields][kFieldRows];
 };
 
-inline void decode_group(const TernaryFields& w, size_t panel, size_t k, DecodedWeights& out) {
+inline void decode_chunk(const TernaryFields& w, size_t panel, const Chunk& chunk,
+                         DecodedWeights& out) {
   const __m512i code_bits = _mm512_set1_epi8(3);
-  TernaryForm::Lines lines(w, panel, k);
-  for (size_t i = 0; i < kGroupLines; ++i, lines.next()) {
+  TernaryForm::Lines lines(w, panel, chunk.begin);
+  for (size_t i = 0; i < chunk.size / 4; ++i, lines.next()) {
     lines.prefetch_ahead();
     __m512i line = _mm512_loadu_si512(lines.line);
     for (size_t f = 0; f < kFields; ++f, line = _mm512_srli_epi32(line, 2)) {
@@ -25,9 +24,10 @@ inline void decode_group(const TernaryFields& w, size_t panel, size_t k, Decoded
 }
 inline I16x zero_of(const TernaryFields&, I16x minus_sum) { return minus_sum; }
 
-inline void decode_group(const Int8Fields& w, size_t panel, size_t k, DecodedWeights& out) {
-  Int8Form::Lines lines(w, panel, k);
-  for (size_t i = 0; i < kGroupLines; ++i, lines.next()) {
+inline void decode_chunk(const Int8Fields& w, size_t panel, const Chunk& chunk,
+                         DecodedWeights& out) {
+  Int8Form::Lines lines(w, panel, chunk.begin);
+  for (size_t i = 0; i < chunk.size / 4; ++i, lines.next()) {
     lines.prefetch_ahead();
     for (size_t f = 0; f < kFields; ++f) {
       _mm512_store_si512(out.lines[i][f], Int8Form::field(lines, f).v);

@@ -48,12 +48,10 @@ inline F16x store_rounded(int8_t* p, F16x v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(rounded));
   return {_mm512_cvtepi32_ps(rounded)};
 }
-inline uint32_t mask_equal(F16x v, float value) {
-  return _mm512_cmp_ps_mask(v.v, _mm512_set1_ps(value), _CMP_EQ_OQ);
-}
-inline F16x drop_equal(F16x v, float value) {
-  const __mmask16 others = _mm512_cmp_ps_mask(v.v, _mm512_set1_ps(value), _CMP_NEQ_UQ);
-  return {_mm512_maskz_mov_ps(others, v.v)};
+inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
+  const __m512 ab = _mm512_max_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v));
+  const __m512 cd = _mm512_max_ps(_mm512_unpacklo_ps(c.v, d.v), _mm512_unpackhi_ps(c.v, d.v));
+  return {_mm512_max_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee))};
 }
 inline void opaque(I16x& v) { asm volatile("" : "+v"(v.v)); }
 inline void opaque(Bytes& v) { asm volatile("" : "+v"(v.v)); }

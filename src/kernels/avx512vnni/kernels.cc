@@ -12,18 +12,16 @@ namespace {
 constexpr size_t kLeastDecoded = 12;
 
 void any_ternary(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {
-  if (io.tokens >= kLeastDecoded && io.x.form == ActForm::kInt8) {
-    decoded_linear<ActForm::kInt8>(w, first, last, io);
-  } else if (io.tokens >= kLeastDecoded && io.x.form == ActForm::kInt8Outlier) {
-    decoded_linear<ActForm::kInt8Outlier>(w, first, last, io);
-  } else {
-    few_ternary(w, first, last, io);
+  // Two whole planes gain nothing by it.
+  if (io.tokens < kLeastDecoded || io.x.form == ActForm::kInt16) {
+    return few_ternary(w, first, last, io);
   }
+  decoded_linear(w, first, last, io);
 }
 
 void any_int8(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io) {
   if (io.tokens < kLeastDecoded) return few_int8(w, first, last, io);
-  decoded_linear<ActForm::kInt8>(w, first, last, io);
+  decoded_linear(w, first, last, io);
 }
 
 }  // namespace

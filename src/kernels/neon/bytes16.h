@@ -63,20 +63,12 @@ inline F16x store_rounded(int8_t* p, F16x v) {
   vst1q_s8(p, vcombine_s8(vmovn_s16(lo), vmovn_s16(hi)));
   return to_float(rounded);
 }
-inline uint32_t mask_equal(F16x v, float value) {
-  const float32x4_t want = vdupq_n_f32(value);
-  const uint32x4_t bits = {1, 2, 4, 8};
-  uint32_t mask = 0;
-  for (int i = 0; i < 4; ++i) {
-    mask |= vaddvq_u32(vandq_u32(vceqq_f32(v.q[i], want), bits)) << 4 * i;
-  }
-  return mask;
-}
-inline F16x drop_equal(F16x v, float value) {
-  const float32x4_t want = vdupq_n_f32(value);
+inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
   return quarters<F16x>([&](int i) {
-    const uint32x4_t bits = vreinterpretq_u32_f32(v.q[i]);
-    return vreinterpretq_f32_u32(vbicq_u32(bits, vceqq_f32(v.q[i], want)));
+    const float32x4_t ab = max4(vzip1q_f32(a.q[i], b.q[i]), vzip2q_f32(a.q[i], b.q[i]));
+    const float32x4_t cd = max4(vzip1q_f32(c.q[i], d.q[i]), vzip2q_f32(c.q[i], d.q[i]));
+    return max4(vcombine_f32(vget_low_f32(ab), vget_low_f32(cd)),
+                vcombine_f32(vget_high_f32(ab), vget_high_f32(cd)));
   });
 }
 inline void opaque(I16x& v) {

@@ -72,14 +72,15 @@ inline F16x store_rounded(int8_t* p, F16x v) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(rounded.lane[i]);
   return rounded;
 }
-// Bit i: lane i equals `value`. And the lanes with those at 0.
-inline uint32_t mask_equal(F16x v, float value) {
-  uint32_t mask = 0;
-  for (int i = 0; i < 16; ++i) mask |= (v.lane[i] == value ? 1u : 0u) << i;
-  return mask;
-}
-inline F16x drop_equal(F16x v, float value) {
-  return map([&](int i) { return v.lane[i] == value ? 0.0f : v.lane[i]; });
+// Lane 4 j + v: the largest in quad j of vector v.
+inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
+  const F16x* const from[] = {&a, &b, &c, &d};
+  const auto larger = [](float x, float y) { return x > y ? x : y; };
+  return map([&](int i) {
+    const Lanes& v = from[i % 4]->lane;
+    const int q = i / 4 * 4;
+    return larger(larger(v[q], v[q + 2]), larger(v[q + 1], v[q + 3]));
+  });
 }
 inline F16x abs(F16x v) { return {(Lanes)((Words)v.lane & 0x7fffffffu)}; }
 

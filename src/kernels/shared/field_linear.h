@@ -35,14 +35,10 @@ void field_linear(const typename Form::Weights& w, size_t first, size_t last,
 
 template <size_t F, size_t T, size_t Lone>
 void ternary_fields(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {
-  switch (io.x.form) {
-    case ActForm::kInt8:
-      return field_blocks<TernaryForm, F, T, Lone, ActForm::kInt8>(w, first, last, io);
-    case ActForm::kInt8Outlier:
-      return field_blocks<TernaryForm, F, T, Lone, ActForm::kInt8Outlier>(w, first, last, io);
-    case ActForm::kInt16:
-      return field_blocks<TernaryForm, F, T, Lone, ActForm::kInt16>(w, first, last, io);
+  if (io.x.form == ActForm::kInt16) {
+    return field_blocks<TernaryForm, F, T, Lone, ActForm::kInt16>(w, first, last, io);
   }
+  field_blocks<TernaryForm, F, T, Lone, ActForm::kInt8>(w, first, last, io);
 }
 
 }  // namespace
