@@ -35,7 +35,7 @@ std::string read_text(const std::string& path) {
 std::vector<Prompt> load_prompts() {
   std::vector<Prompt> prompts;
   for (int id = 0; id < 30; ++id) {
-    char name[16];
+    char name[32];
     std::snprintf(name, sizeof(name), "%02d.json", id);
     const json::value doc =
         parse_json(read_text((source_dir() / "tests/golden/prompts" / name).string())).value();
