@@ -24,23 +24,29 @@ void any_int8(const Int8Fields& w, size_t first, size_t last, const QuantizedIo&
   tile_linear<ActForm::kInt8>(w, first, last, io);
 }
 
-// Full tiles, two sums, so that neither waits for the other. dots() issues two products. Operands
-// whose bits are mixed: on zeros a core draws less power and runs faster than on any real ones.
-template <class Dots>
-inline void peak_of_tiles(size_t pairs, const Dots& dots) {
-  alignas(64) uint16_t mixed[kTileRows][kTileRowBytes / 2];
-  uint32_t state = 1;
-  for (auto& row : mixed) {
-    for (uint16_t& element : row) {
+// Operands whose bits are mixed, bf16 near 1 and -1: on zeros a core draws less power and runs
+// faster than on any real ones.
+struct MixedTile {
+  alignas(64) uint16_t elements[kTileRows * kTileRowBytes / 2];
+
+  constexpr MixedTile() : elements() {
+    uint32_t state = 1;
+    for (uint16_t& element : elements) {
       state = state * 1664525 + 1013904223;  // Numerical Recipes' generator
-      element = static_cast<uint16_t>(0x3f00 | (state >> 16 & 0x80ff));  // near 1 as a bf16
+      element = static_cast<uint16_t>(0x3f00 | (state >> 16 & 0x80ff));
     }
   }
+};
+constexpr MixedTile kMixedTile;
+
+// Full tiles, two sums, so that neither waits for the other. dots() issues two products.
+template <class Dots>
+inline void peak_of_tiles(size_t pairs, const Dots& dots) {
   TileConfig config;
   for (size_t tile = 0; tile < 4; ++tile) config.set(tile, kTileRows, kTileRowBytes);
   configure_tiles(config);
-  tile_load<0>(mixed, kTileRowBytes);
-  tile_load<1>(mixed, kTileRowBytes);
+  tile_load<0>(kMixedTile.elements, kTileRowBytes);
+  tile_load<1>(kMixedTile.elements, kTileRowBytes);
   tile_zero<2>();
   tile_zero<3>();
   for (size_t i = 0; i < pairs; ++i) dots();
