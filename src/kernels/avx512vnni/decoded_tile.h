@@ -32,7 +32,6 @@ struct TileActs {
 template <size_t T>
 inline void add_decoded(const DecodedWeights& weights, size_t size, const TileActs& x,
                         I16x (&sum)[kFields][T]) {
-#pragma GCC unroll 8
   for (size_t i = 0; i < size / 4; ++i) {
     Bytes quad[T];
 #pragma GCC unroll 8
