@@ -13,18 +13,22 @@
 
 namespace bitcpm {
 
-// The vectors of the backend are 16 lanes wide and ternary groups 32 in-features.
+// The vectors of the backend are 16 lanes wide and ternary groups 32 in-features; attention writes
+// its output by key-value heads.
 Status check_widths(const ModelConfig& config) {
   struct Width {
     const char* name;
     std::int32_t value;
     std::int32_t multiple;
   };
+  const std::int32_t queries_of_a_kv_head =
+      config.num_attention_heads / config.num_key_value_heads * config.head_dim;
   const Width widths[] = {
       {"hidden_size", config.hidden_size, 32},
       {"intermediate_size", config.intermediate_size, 32},
       {"num_attention_heads * head_dim", config.num_attention_heads * config.head_dim, 32},
       {"head_dim", config.head_dim, 16},
+      {"num_attention_heads / num_key_value_heads * head_dim", queries_of_a_kv_head, 32},
   };
   for (const Width& width : widths) {
     if (width.value % width.multiple != 0) {

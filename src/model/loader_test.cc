@@ -64,6 +64,32 @@ TEST_F(Loader, RefusesForeignCheckpoints) {
   }
 }
 
+// Protects: widths that the kernels cannot take are refused by name; heads of keys and values whose
+// queries are not whole groups would leave activations unwritten.
+TEST_F(Loader, RefusesWidthsThatKernelsCannotTake) {
+  struct Case {
+    const char* reason;  // null: taken
+    std::int32_t heads, kv_heads, head_dim;
+  };
+  const Case kCases[] = {
+      {"head_dim 24 is not a multiple of 16", 4, 1, 24},
+      {"num_attention_heads * head_dim 48 is not a multiple of 32", 3, 1, 16},
+      {"num_attention_heads / num_key_value_heads * head_dim 16 is not", 2, 2, 16},
+      {nullptr, 4, 2, 16},
+      {nullptr, 2, 2, 32},
+  };
+  for (const Case& c : kCases) {
+    ModelConfig config = TinyCheckpoint().config;
+    config.num_attention_heads = c.heads;
+    config.num_key_value_heads = c.kv_heads;
+    config.head_dim = c.head_dim;
+    const Status status = check_widths(config);
+    EXPECT_EQ(status.ok(), c.reason == nullptr) << c.heads << " " << c.head_dim;
+    if (c.reason == nullptr || status.ok()) continue;
+    EXPECT_NE(status.error().message.find(c.reason), std::string::npos) << status.error().message;
+  }
+}
+
 // Protects: the head: a real lm_head.weight wins, equal bytes or none mean tied, whatever the
 // config says; a contradiction is told.
 TEST_F(Loader, TiesTheHeadByWhatIsThere) {

@@ -17,7 +17,8 @@ std::size_t code_pitch(std::size_t cols) { return 2 * cols + 64; }
 
 Result<std::unique_ptr<LinearInput>> CpuLinearInput::allocate(std::int64_t max_rows,
                                                               std::int64_t cols, Forms forms) {
-  BITCPM_CHECK(!forms.codes || cols % forms.code_group == 0);
+  BITCPM_CHECK(!forms.codes || (cols % forms.code_group == 0 &&
+                                forms.code_group >= std::int64_t{kernels::kLeastActGroup}));
   const auto rows = static_cast<std::size_t>(max_rows);
   const auto width = static_cast<std::size_t>(cols);
   const auto group = static_cast<std::size_t>(forms.code_group);
