@@ -190,6 +190,7 @@ Result<ExitCode> run_serve(const CLI::App& app, const ServeOptions& options) {
   BITCPM_ASSIGN(const std::unique_ptr<Engine> engine, Engine::start(*setup.model, plan.config));
   log_start(app, options, plan);
   const std::unique_ptr<HttpServer> http = std::move(listening);  // goes before what it refers to
+  http->heed_signals();
   http->serve(model, *engine, setup.tokenizer, setup.chat_template);
   print_address(server, model, http->port());
   http->wait();

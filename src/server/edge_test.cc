@@ -251,6 +251,7 @@ TEST(Edge, DrainsOnSigterm) {
   whole.post("/v1/completions", R"({"prompt": "x"})");
   stream.post("/v1/completions", R"({"prompt": "x", "stream": true})");
   ASSERT_TRUE(eventually([&] { return site.engine.running() == 2; }));
+  site.server->heed_signals();
   std::thread waiter([&] { site.server->wait(); });
   std::this_thread::sleep_for(milliseconds{50});
   ::kill(::getpid(), SIGTERM);
@@ -278,6 +279,7 @@ TEST(Edge, DrainingHasAnEnd) {
     TestClient whole(site.port());
     whole.post("/v1/completions", kEndless);
     ASSERT_TRUE(eventually([&] { return site.engine.running() == 1; }));
+    site.server->heed_signals();
     std::thread waiter([&] { site.server->wait(); });
     std::this_thread::sleep_for(milliseconds{50});
     const auto begin = std::chrono::steady_clock::now();

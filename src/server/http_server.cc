@@ -294,8 +294,11 @@ HttpServer::~HttpServer() {
 
 std::uint16_t HttpServer::port() const { return impl_->port; }
 
-void HttpServer::wait() {
+void HttpServer::heed_signals() {
   asio::post(impl_->io, [this] { impl_->await_signals(); });
+}
+
+void HttpServer::wait() {
   std::unique_lock lock(impl_->mutex);
   impl_->ended_changed.wait(lock, [this] { return impl_->ended; });
 }

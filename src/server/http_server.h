@@ -85,10 +85,12 @@ class HttpServer {
 
   std::uint16_t port() const;
 
-  // Blocks until the server has ended. SIGINT or SIGTERM ends it in good order: nothing new is
-  // accepted, what was accepted is finished within timeouts.shutdown. A second signal, and that
-  // time's end, is a stop().
-  void wait();
+  // From here on SIGINT or SIGTERM ends it in good order instead of killing the process: nothing
+  // new is accepted, what was accepted is finished within timeouts.shutdown. A second signal, and
+  // that time's end, is a stop(). Before serve(), or a signal might kill a server that is ready.
+  void heed_signals();
+
+  void wait();  // blocks until the server has ended
 
   // Any thread: accepts nothing new, ends what is running in an error (503; in a stream its last
   // event but [DONE]) and returns; wait() does within a few seconds.

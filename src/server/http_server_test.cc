@@ -393,6 +393,7 @@ TEST(HttpServer, DiesInFullSwing) {
 // Protects: SIGTERM ends wait() the orderly way.
 TEST(HttpServer, SigtermEndsWait) {
   Site site(script_of("a"));
+  site.server->heed_signals();
   std::thread killer([&] {
     std::this_thread::sleep_for(milliseconds{200});
     std::raise(SIGTERM);

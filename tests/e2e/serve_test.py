@@ -183,7 +183,7 @@ class Lifecycle(unittest.TestCase):
     def test_sigterm_loses_no_accepted_answer(self):
         """What had been accepted, waiting or running, streamed or not, is answered whole."""
         body = {**STORY, "max_tokens": 800, "ignore_eos": True}
-        with harness.serve("--max-num-seqs", 2, "--shutdown-timeout", 100) as server, \
+        with harness.serve("--max-num-seqs", 2, "--shutdown-timeout", 600) as server, \
                 concurrent.futures.ThreadPoolExecutor(16) as pool:
             connection, response = server.open_stream(body)
             stream = harness.events(response)
