@@ -3,6 +3,8 @@
 #include <chrono>
 #include <cstdio>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "golden_data.h"
 #include "golden_model.h"
@@ -62,7 +64,8 @@ TEST(EngineSpeed, CachedPrefixAnswersTenTimesSooner) {
 
 // Protects: prompt lookup pays where text repeats itself and costs next to nothing where it does
 // not; the tokens are the same. The bounds are looser than what is reached (printed), since tests
-// share the machine.
+// share the machine; tightest where products of bytes are fast, so that a few tokens cost what one
+// does.
 TEST(EngineSpeed, PromptLookupPaysOrCostsLittle) {
   const GoldenModel golden("auto", 2, Numerics::kFast);
   const auto plain = start_engine(golden.model(), {});
@@ -82,7 +85,9 @@ TEST(EngineSpeed, PromptLookupPaysOrCostsLittle) {
   };
   std::vector<std::vector<TokenId>> open;
   for (std::size_t i = 0; i < 8; ++i) open.push_back(prompts[i].ids);
-  const Case kCases[] = {{"copy-heavy", {copied}, 1.3}, {"open text", open, 0.9}};
+  const std::string level = golden.model().backend().description();
+  const bool is_fast = level.find("avx512") != level.npos || level.find("amx") != level.npos;
+  const Case kCases[] = {{"copy-heavy", {copied}, is_fast ? 1.3 : 1.0}, {"open text", open, 0.9}};
   for (const Case& c : kCases) {
     double without = 0;
     double with = 0;
