@@ -285,11 +285,12 @@ std::vector<float> hard_values(std::size_t size) {
   group(kLone)[17] = -2.5f;
   for (std::ptrdiff_t k = 0; k <= last; ++k) {
     group(kHalves)[k] = static_cast<float>(k % 32) - 15.5f;
-    if (k % 4 == 0)
-      group(kHalves)[k] = 127;  // a scale of 1 in 8 bits, so halves are halves of a step
+    // A scale of 1 in 8 bits, so that halves are halves of a step.
+    if (k % 4 == 0) group(kHalves)[k] = 127;
   }
-  for (std::ptrdiff_t k = 0; k <= last; k += 12)
+  for (std::ptrdiff_t k = 0; k <= last; k += 12) {
     group(kManyOutliers)[k] = 40.0f + 0.1f * normal(rng);
+  }
   return x;
 }
 

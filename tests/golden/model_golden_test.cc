@@ -59,7 +59,7 @@ TEST_P(EveryLevel, FullLogits) {
 // Tolerance: each stage adds two branches, each a chain of four products over at most 768 terms and
 // a softmax; with unit roundoff u = 2^-24 and errors that add like sqrt(terms), one layer costs
 // about 4 sqrt(768) u = 7e-6 of the stream's size, and both sides make such errors. Activations of
-// 16 bits are off by 2^-16 of the largest of 128 at most, two times less on average, in a branch
+// 16 bits are off by 2^-16 of the largest of 64 at most, two times less on average, in a branch
 // that is a fraction of the stream: as much again.
 TEST_P(EveryLevel, HiddenStates) {
   const char* const kStages[] = {"00_embedding", "01_layer0",    "02_layer1", "03_layer2",

@@ -18,11 +18,10 @@ const CpuWeight& cpu_weight(const LinearTarget& target) {
   return static_cast<const CpuWeight&>(*target.weight);
 }
 
-constexpr std::int64_t kBlockTokens = 64;
+constexpr std::int64_t kBlockTokens = 64;  // that meet a panel while their inputs are cached
 
 // A multiple of every weight's panel, and of what activations share a scale.
 constexpr std::int64_t kGatedRows = kernels::kMostActGroup;
-constexpr std::int64_t kGatedTokens = 64;  // two buffers of this by kGatedRows fit in the cache
 
 // The product of gate or up for rows [row, row + count) and tokens [token, token + tokens).
 void block_product(const kernels::KernelTable& table, const CpuWeight& weight,
@@ -56,20 +55,19 @@ void multiply(const kernels::KernelTable& table, ThreadPool& pool, const CpuLine
       base += weight.panels();
     }
   };
-  // All panels by one block of tokens, whose activations stay in the cache, then by the next.
+  // All panels by one block of tokens, then by the next.
+  const auto multiply_units = [&](std::size_t begin, std::size_t end) {
+    while (begin < end) {
+      const std::size_t block = begin / panels;
+      const std::size_t first = begin - block * panels;
+      const std::size_t last = std::min(panels, first + (end - begin));
+      const auto token = static_cast<std::int64_t>(block) * kBlockTokens;
+      multiply_panels(first, last, token, std::min(kBlockTokens, tokens - token));
+      begin += last - first;
+    }
+  };
   const auto blocks = static_cast<std::size_t>((tokens + kBlockTokens - 1) / kBlockTokens);
-  const std::size_t units = blocks * panels;
-  pool.parallel_for(units, claim_size(panels, tokens, pool),
-                    [&](std::size_t begin, std::size_t end) {
-                      while (begin < end) {
-                        const std::size_t block = begin / panels;
-                        const std::size_t first = begin - block * panels;
-                        const std::size_t last = std::min(panels, first + (end - begin));
-                        const auto token = static_cast<std::int64_t>(block) * kBlockTokens;
-                        multiply_panels(first, last, token, std::min(kBlockTokens, tokens - token));
-                        begin += last - first;
-                      }
-                    });
+  pool.parallel_for(blocks * panels, claim_size(panels, tokens, pool), multiply_units);
 }
 
 void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const CpuLinearInput& x,
@@ -78,10 +76,10 @@ void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const C
   const auto blocks = static_cast<std::size_t>((width + kGatedRows - 1) / kGatedRows);
   pool.parallel_for(
       blocks, claim_size(blocks, rows, pool), [&](std::size_t begin, std::size_t end) {
-        alignas(64) float gate[kGatedTokens * kGatedRows];
-        alignas(64) float up[kGatedTokens * kGatedRows];
-        for (std::int64_t token = 0; token < rows; token += kGatedTokens) {
-          const std::int64_t tokens = std::min(kGatedTokens, rows - token);
+        alignas(64) float gate[kBlockTokens * kGatedRows];
+        alignas(64) float up[kBlockTokens * kGatedRows];
+        for (std::int64_t token = 0; token < rows; token += kBlockTokens) {
+          const std::int64_t tokens = std::min(kBlockTokens, rows - token);
           for (std::size_t block = begin; block < end; ++block) {
             const std::int64_t row = static_cast<std::int64_t>(block) * kGatedRows;
             const std::int64_t count = std::min(kGatedRows, width - row);

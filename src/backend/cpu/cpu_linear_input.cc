@@ -5,7 +5,6 @@
 #include <utility>
 
 namespace bitcpm {
-
 namespace {
 
 using kernels::kQuadEvery;
@@ -76,8 +75,7 @@ void CpuLinearInput::put(const kernels::KernelTable& table, std::int64_t t, std:
   table.quantize(values, static_cast<std::size_t>(count), codes_at(t, begin));
 }
 
-double CpuLinearInput::code_value(std::int64_t t, std::size_t k) const {
-  const kernels::QuantizedRows row = quantized_from(t);
+double code_value(const kernels::QuantizedRows& row, std::size_t k) {
   BITCPM_CHECK(row.form == kernels::ActForm::kInt8);
   const std::int8_t* first = row.codes + k / row.group * 2 * row.group + k % row.group;
   return static_cast<double>(row.scales[k / row.group]) * (first[0] + first[row.group]);

@@ -48,9 +48,6 @@ class CpuLinearInput final : public LinearInput {
   // The codes from row t on.
   kernels::QuantizedRows quantized_from(std::int64_t t) const { return codes_at(t, 0); }
 
-  // What element k of row t stands for, of kInt8.
-  double code_value(std::int64_t t, std::size_t k) const;
-
  private:
   CpuLinearInput() = default;
   kernels::QuantizedRows codes_at(std::int64_t t, std::int64_t begin) const;
@@ -62,5 +59,8 @@ class CpuLinearInput final : public LinearInput {
   Buffer codes_, scales_, sums_, lines_;
   kernels::QuantizedRows quantized_{};  // views of the four; codes null without that form
 };
+
+// What element k of a row stands for, of kInt8.
+double code_value(const kernels::QuantizedRows& row, std::size_t k);
 
 }  // namespace bitcpm

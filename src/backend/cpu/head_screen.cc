@@ -44,10 +44,11 @@ void HeadScreen::find_group_norms(const HeadWeight& head, const CpuLinearInput& 
   const auto groups = static_cast<std::size_t>(head.cols()) / width;
   group_norms_.resize(static_cast<std::size_t>(rows) * groups);
   for (std::int64_t t = 0; t < rows; ++t) {
+    const kernels::QuantizedRows row = x.quantized_from(t);
     for (std::size_t g = 0; g < groups; ++g) {
       double squares = 0;
       for (std::size_t k = g * width; k < (g + 1) * width; ++k) {
-        const double value = x.code_value(t, k);
+        const double value = code_value(row, k);
         squares += value * value;
       }
       group_norms_[static_cast<std::size_t>(t) * groups + g] =

@@ -81,7 +81,7 @@ TEST(HeadScreen, BoundsHold) {
     for (std::int64_t g = 0; g < kCols / f.head.group(); ++g) {
       double squares = 0;
       for (std::int64_t k = g * f.head.group(); k < (g + 1) * f.head.group(); ++k) {
-        squares += std::pow(f.x.code_value(0, static_cast<std::size_t>(k)), 2);
+        squares += std::pow(code_value(f.x.quantized_from(0), static_cast<std::size_t>(k)), 2);
       }
       norms.push_back(static_cast<float>(std::sqrt(squares)) * 1.000001f);
     }

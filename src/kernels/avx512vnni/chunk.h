@@ -29,10 +29,10 @@ inline Chunk chunk_at(const Weights& w, size_t panel, size_t begin, size_t size)
 
 // Rows of 64 floats, one per token, that a chunk's sums are folded into.
 struct FoldRows {
-  float* inner;         // sums of the weight group so far
+  float* inner;         // [tokens][64] sums of the weight group so far
   const float* before;  // the row's total so far, a stride of 0 for none at all
   float* after;
-  size_t inner_stride, before_stride, after_stride;
+  size_t before_stride, after_stride;
 };
 
 alignas(64) constexpr float kNoTotal[kFieldRows] = {};
@@ -42,7 +42,7 @@ alignas(64) constexpr float kNoTotal[kFieldRows] = {};
 template <class Weights>
 inline FoldRows fold_rows(const Weights& w, size_t panel, const Chunk& chunk, const QuantizedIo& io,
                           size_t token, float* inner, float* totals) {
-  FoldRows rows{inner, totals, totals, kFieldRows, kFieldRows, kFieldRows};
+  FoldRows rows{inner, totals, totals, kFieldRows, kFieldRows};
   if (chunk.begin < w.group) {
     rows.before = kNoTotal;
     rows.before_stride = 0;
@@ -78,7 +78,6 @@ inline void fold(size_t tokens, const Chunk& chunk, const float* scales, size_t 
   float* inner = rows.inner;
   const float* before = rows.before;
   float* after = rows.after;
-  const size_t inner_stride = rows.inner_stride;
   const size_t before_stride = rows.before_stride;
   const size_t after_stride = rows.after_stride;
 #pragma GCC unroll 6
@@ -94,7 +93,7 @@ inline void fold(size_t tokens, const Chunk& chunk, const float* scales, size_t 
       }
     }
     scales += stride;
-    inner += inner_stride;
+    inner += kFieldRows;
     before += before_stride;
     after += after_stride;
   }
