@@ -1,11 +1,14 @@
 #include "server/event_mailbox.h"
 
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <exception>
 
 #include "base/log.h"
 
 namespace bitcpm {
+namespace asio = boost::asio;
 
 namespace {
 
@@ -28,42 +31,70 @@ std::size_t bytes_of(const EngineEvent& event) {
 
 void EventMailbox::push(std::size_t choice, EngineEvent&& event) {
   try {
-    const std::lock_guard lock(mutex_);
-    if (!executor_ || overflowed_) return;
-    const std::size_t bytes = bytes_of(event);
-    if (items_.size() >= kMaxHeldEvents || (!items_.empty() && bytes_ + bytes > kMaxHeldBytes)) {
-      overflowed_ = true;
-      notified_ = false;  // it is worth a second call
-    } else {
+    Handler waiter;
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_ || overflowed_) return;
+      const std::size_t bytes = bytes_of(event);
+      if (items_.size() >= kMaxHeldEvents || (!items_.empty() && bytes_ + bytes > kMaxHeldBytes)) {
+        overflowed_ = true;
+        return post_overflow();
+      }
       bytes_ += bytes;
       items_.emplace_back(choice, std::move(event));
+      waiter.swap(waiter_);
     }
-    if (std::exchange(notified_, true)) return;
-    boost::asio::post(*executor_, [self = shared_from_this()] {
-      if (self->notify_) self->notify_();
-    });
+    resume(std::move(waiter));               // unlocked: it runs at once and takes
   } catch (const std::exception& failure) {  // out of memory; the sink must not throw
     log_error(std::string("an engine event was lost: ") + failure.what());
   }
 }
 
+void EventMailbox::post_overflow() {
+  asio::post(executor_, [self = shared_from_this()] {
+    if (self->overflow_) self->overflow_();
+  });
+}
+
+// The coroutine goes on in the very handler that is posted: one trip through the executor's queue
+// per step of a stream.
+void EventMailbox::resume(Handler waiter) {
+  if (waiter) asio::post(executor_, std::move(waiter));
+}
+
 std::vector<EventMailbox::Item> EventMailbox::take() {
   const std::lock_guard lock(mutex_);
-  notified_ = false;
   bytes_ = 0;
   return std::exchange(items_, {});
 }
 
-bool EventMailbox::overflowed() const {
-  const std::lock_guard lock(mutex_);
-  return overflowed_;
+asio::awaitable<void> EventMailbox::wait() {
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+      [this](auto handler) { wait_with(std::move(handler)); }, asio::use_awaitable);
+}
+
+void EventMailbox::wait_with(Handler handler) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (items_.empty()) return waiter_.swap(handler);
+  }
+  resume(std::move(handler));
+}
+
+void EventMailbox::wake() {
+  Handler waiter;
+  {
+    const std::lock_guard lock(mutex_);
+    waiter.swap(waiter_);
+  }
+  resume(std::move(waiter));
 }
 
 void EventMailbox::close() {
   const std::lock_guard lock(mutex_);
-  executor_.reset();
+  closed_ = true;
   items_.clear();
-  notify_ = nullptr;
+  overflow_ = nullptr;
 }
 
 }  // namespace bitcpm

@@ -1,11 +1,12 @@
 #pragma once
 
+#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -20,23 +21,34 @@ class EventMailbox : public std::enable_shared_from_this<EventMailbox> {
  public:
   using Item = std::pair<std::size_t, EngineEvent>;  // choice index, event
 
-  // `notify` runs on `executor`, which is single-threaded, after events came and until close().
-  EventMailbox(boost::asio::any_io_executor executor, std::function<void()> notify)
-      : executor_(std::move(executor)), notify_(std::move(notify)) {}
+  // `executor` is single-threaded: all but push() belongs to its thread. `overflow` runs on it, at
+  // most once and not after close().
+  EventMailbox(boost::asio::any_io_executor executor, std::function<void()> overflow)
+      : executor_(std::move(executor)), overflow_(std::move(overflow)) {}
 
   void push(std::size_t choice, EngineEvent&& event);  // engine thread; drops what cannot be kept
-  std::vector<Item> take();                            // executor's thread
-  bool overflowed() const;                             // for good
-  void close();  // executor's thread; from here on nothing is kept and nobody is notified
+
+  std::vector<Item> take();
+  boost::asio::awaitable<void> wait();  // until there is something to take, or wake(); one waiter
+  void wake();
+  void close();  // from here on nothing is kept
 
  private:
-  mutable std::mutex mutex_;
+  // To be moved by its constructor or swapped: in Boost 1.81 an assignment wraps what it moves.
+  using Handler = boost::asio::any_completion_handler<void()>;
+
+  void wait_with(Handler handler);
+  void resume(Handler waiter);  // empty: nobody waited
+  void post_overflow();
+
+  const boost::asio::any_io_executor executor_;
+  std::mutex mutex_;
   std::vector<Item> items_;
   std::size_t bytes_ = 0;  // of items_
+  Handler waiter_;         // empty if nobody waits
   bool overflowed_ = false;
-  bool notified_ = false;
-  std::optional<boost::asio::any_io_executor> executor_;  // empty once closed
-  std::function<void()> notify_;                          // executor's thread only
+  bool closed_ = false;
+  std::function<void()> overflow_;  // executor's thread only
 };
 
 }  // namespace bitcpm

@@ -1,11 +1,10 @@
 #include "server/generation.h"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <random>
 
 namespace bitcpm {
 namespace asio = boost::asio;
+
 namespace {
 
 std::uint64_t random_seed() {
@@ -23,15 +22,12 @@ Generation::Generation(const asio::any_io_executor& executor, const EnginePort& 
       request_(request),
       metrics_(metrics),
       arrived_(arrived),
-      wake_(executor, asio::steady_timer::time_point::max()),
-      mailbox_(std::make_shared<EventMailbox>(executor, [this] { notice(); })) {}
+      mailbox_(std::make_shared<EventMailbox>(executor, [this] { overflow(); })) {}
 
-void Generation::notice() {
-  if (mailbox_->overflowed()) {  // a reader that does not read: cut before its write times out
-    cancel();
-    abandoned_ = true;
-  }
-  wake_.cancel();
+// A reader that does not read: cut before its write times out.
+void Generation::overflow() {
+  cancel();
+  abandon();
 }
 
 Generation::~Generation() {
@@ -83,7 +79,7 @@ asio::awaitable<Generation::Deltas> Generation::next() {
   while (true) {
     Deltas deltas = digest();
     if (!deltas.empty() || !running()) co_return deltas;
-    co_await wake_.async_wait(asio::as_tuple(asio::use_awaitable));
+    co_await mailbox_->wait();
   }
 }
 
@@ -152,13 +148,13 @@ void Generation::observe_end(std::size_t index, ChoiceRecord::Finish finish) {
 
 void Generation::abandon() {
   abandoned_ = true;
-  wake_.cancel();
+  mailbox_->wake();
 }
 
 void Generation::interrupt() {
   interrupted_ = true;
   cancel();
-  wake_.cancel();
+  mailbox_->wake();
 }
 
 void Generation::cancel() {

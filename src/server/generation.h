@@ -1,7 +1,6 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -67,7 +66,7 @@ class Generation {
   };
 
   Result<std::optional<RequestId>> submit(std::size_t choice, SamplingParams&& params);
-  void notice();  // something came
+  void overflow();  // of the mailbox
   Deltas digest();
   void observe_token(Running& running, Clock::time_point now);
   void observe_end(std::size_t index, ChoiceRecord::Finish finish);
@@ -78,7 +77,6 @@ class Generation {
   const PreparedRequest& request_;
   Metrics& metrics_;
   const Clock::time_point arrived_;
-  boost::asio::steady_timer wake_;
   std::shared_ptr<EventMailbox> mailbox_;  // shared with the sinks, see EventMailbox
   std::vector<Running> choices_;           // prompt-major: prompt * n + i
   std::size_t unfinished_ = 0;

@@ -13,7 +13,8 @@ std::string StreamWriter::events(const Generation::Deltas& deltas) {
   std::string events;
   for (const auto& [index, delta] : deltas) {
     const PreparedPrompt& prompt = generation_.prompt_of(index);
-    const Usage usage = generation_.usage_of(index);
+    Usage usage;
+    if (options.continuous_usage_stats) usage = generation_.usage_of(index);
     const Usage* shown_usage = options.continuous_usage_stats ? &usage : nullptr;
     const std::vector<TokenId>* prompt_ids =
         options.return_token_ids && !begun_[index] ? &prompt.ids : nullptr;

@@ -11,10 +11,10 @@ namespace {
 // A decoder looks back for two things: the bytes of one character (at most 3 earlier tokens), and
 // whether the text has begun, which decides about leading spaces. So a few tokens that give any
 // text are context enough.
-constexpr std::size_t kContextTokens = 6;
+constexpr std::size_t kContextTokens = 4;
 
 // Forgetting costs a second decode of the context: worth it once per several tokens.
-constexpr std::size_t kWindowTokens = 12;
+constexpr std::size_t kWindowTokens = 8;
 
 bool is_continuation_byte(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
 

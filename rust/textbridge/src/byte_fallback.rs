@@ -19,11 +19,11 @@ fn byte_of(token: &str) -> Option<u8> {
 
 /// Replaces each byte token that belongs to no character by U+FFFD. Returns the tokens and how
 /// many at the end are such replacements that further bytes could still make whole (at most 3).
-pub fn settle(tokens: Vec<String>) -> (Vec<String>, usize) {
+pub fn settle(tokens: Vec<&str>) -> (Vec<&str>, usize) {
     let mut settled = Vec::with_capacity(tokens.len());
     let mut run = Vec::new();
     for token in tokens {
-        match byte_of(&token) {
+        match byte_of(token) {
             Some(byte) => run.push((byte, token)),
             None => {
                 settle_run(&mut run, &mut settled);
@@ -36,7 +36,7 @@ pub fn settle(tokens: Vec<String>) -> (Vec<String>, usize) {
 }
 
 /// Moves one run of byte tokens to `settled`; returns the length of its unfinished character.
-fn settle_run(run: &mut Vec<(u8, String)>, settled: &mut Vec<String>) -> usize {
+fn settle_run<'a>(run: &mut Vec<(u8, &'a str)>, settled: &mut Vec<&'a str>) -> usize {
     let bytes: Vec<u8> = run.iter().map(|(byte, _)| *byte).collect();
     let mut tokens = run.drain(..).map(|(_, token)| token);
     let mut rest: &[u8] = &bytes;
@@ -44,7 +44,7 @@ fn settle_run(run: &mut Vec<(u8, String)>, settled: &mut Vec<String>) -> usize {
         settled.extend(tokens.by_ref().take(error.valid_up_to()));
         let tail = rest.len() - error.valid_up_to();
         let bad = error.error_len().unwrap_or(tail);
-        settled.extend(tokens.by_ref().take(bad).map(|_| REPLACEMENT.to_owned()));
+        settled.extend(tokens.by_ref().take(bad).map(|_| REPLACEMENT));
         if error.error_len().is_none() {
             return bad;
         }
@@ -56,8 +56,8 @@ fn settle_run(run: &mut Vec<(u8, String)>, settled: &mut Vec<String>) -> usize {
 
 /// The text of settled tokens as the decoders of a converted SentencePiece vocabulary make it, in one
 /// go: Replace("\u{2581}", " "), ByteFallback, Fuse, Strip(" ", 1, 0).
-pub fn join(tokens: &[String]) -> String {
-    let mut bytes = Vec::with_capacity(tokens.iter().map(String::len).sum());
+pub fn join(tokens: &[&str]) -> String {
+    let mut bytes = Vec::with_capacity(tokens.iter().map(|token| token.len()).sum());
     for token in tokens {
         if let Some(byte) = byte_of(token) {
             bytes.push(byte);

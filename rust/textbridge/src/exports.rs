@@ -94,7 +94,7 @@ pub unsafe extern "C" fn tb_tokenizer_decode(
 
 #[unsafe(no_mangle)]
 pub extern "C" fn tb_tokenizer_piece(tokenizer: &TextTokenizer, id: i32) -> TbText {
-    tokenizer.piece(id).unwrap_or_default().into()
+    tokenizer.piece(id).unwrap_or_default().to_owned().into()
 }
 
 #[unsafe(no_mangle)]

@@ -8,6 +8,7 @@ mod byte_fallback;
 mod expansion;
 mod exports;
 mod json_dump;
+mod pieces;
 mod python;
 mod sandbox;
 mod template;

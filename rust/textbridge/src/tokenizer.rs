@@ -7,6 +7,7 @@ use tokenizers::{Decoder, Tokenizer};
 use crate::boundary::Outcome;
 use crate::byte_fallback;
 use crate::expansion;
+use crate::pieces::Pieces;
 
 /// Largest vocabulary taken; the largest published ones have 2^18 entries.
 const MAX_IDS: u32 = 1 << 22;
@@ -19,6 +20,7 @@ pub struct TextTokenizer {
     is_sentencepiece: bool, // byte_fallback::join() does what its decoder does
     leading_id: Option<u32>,
     vocab_size: u32,
+    pieces: Pieces,
 }
 
 /// Text, and how many of its last bytes are the U+FFFD of a character that may still be finished.
@@ -66,7 +68,8 @@ impl TextTokenizer {
         let byte_fallback = reads_byte_tokens(&inner);
         let is_sentencepiece = byte_fallback && decodes_like_sentencepiece(&declared.decoder);
         let leading_id = leading_id(&inner);
-        Ok(TextTokenizer { inner, byte_fallback, is_sentencepiece, leading_id, vocab_size })
+        let pieces = Pieces::of(&inner, vocab_size);
+        Ok(TextTokenizer { inner, byte_fallback, is_sentencepiece, leading_id, vocab_size, pieces })
     }
 
     pub fn encode(&self, text: &str) -> Outcome<Vec<i32>> {
@@ -75,11 +78,10 @@ impl TextTokenizer {
     }
 
     pub fn decode(&self, ids: &[i32], skip_special_tokens: bool) -> Outcome<Decoded> {
-        let added = self.inner.get_added_vocabulary();
-        let tokens: Vec<String> = ids
+        let tokens: Vec<&str> = ids
             .iter()
+            .filter(|&&id| !skip_special_tokens || !self.is_special(id))
             .filter_map(|&id| self.piece(id))
-            .filter(|token| !skip_special_tokens || !added.is_special_token(token))
             .collect();
         let (tokens, unfinished) = match self.byte_fallback {
             true => byte_fallback::settle(tokens),
@@ -87,7 +89,10 @@ impl TextTokenizer {
         };
         let text = match self.inner.get_decoder() {
             Some(_) if self.is_sentencepiece => byte_fallback::join(&tokens),
-            Some(decoder) => decoder.decode(tokens).map_err(|e| format!("{e}"))?,
+            Some(decoder) => {
+                let owned = tokens.iter().map(|token| token.to_string()).collect();
+                decoder.decode(owned).map_err(|e| format!("{e}"))?
+            }
             None => tokens.join(" "),
         };
         // Without byte tokens, an unfinished character shows as one U+FFFD (the byte-level decoder
@@ -100,8 +105,8 @@ impl TextTokenizer {
         Ok(Decoded { text, unsettled_bytes })
     }
 
-    pub fn piece(&self, id: i32) -> Option<String> {
-        self.inner.id_to_token(u32::try_from(id).ok()?)
+    pub fn piece(&self, id: i32) -> Option<&str> {
+        self.pieces.get(id)
     }
 
     pub fn id(&self, piece: &str) -> Option<u32> {
@@ -113,8 +118,7 @@ impl TextTokenizer {
     }
 
     pub fn is_special(&self, id: i32) -> bool {
-        let decoder = self.inner.get_added_vocabulary().get_added_tokens_decoder();
-        u32::try_from(id).is_ok_and(|id| decoder.get(&id).is_some_and(|token| token.special))
+        self.pieces.is_special(id)
     }
 
     pub fn vocab_size(&self) -> u32 {
