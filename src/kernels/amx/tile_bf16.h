@@ -104,7 +104,7 @@ inline void bf16_panels(const Bf16Panels& w, size_t panel, const Bf16Io& io, con
 void tile_bf16_products(const Bf16Panels& w, size_t first, size_t last, const Bf16Io& io) {
   const size_t tokens = tile_tokens(io.tokens);
   configure_tiles(bf16_tile_config(tokens));
-  for (size_t begin = 0; begin < io.tokens; begin += kBf16BlockTokens * kTileRows) {
+  for (size_t begin = 0; begin < io.tokens; begin += kBf16BlockTokens * tokens) {
     const TokenTiles<kBf16BlockTokens> tiles(begin, io.tokens);
     size_t panel = first;
     for (; panel + 2 <= last; panel += 2) {

@@ -117,7 +117,7 @@ void tile_linear(const Weights& w, size_t first, size_t last, const QuantizedIo&
   const size_t tokens = tile_tokens(io.tokens);
   configure_tiles(tile_config(tokens, io.x.group));
   TileScratch scratch;
-  for (size_t begin = 0; begin < io.tokens; begin += kBlockTiles * kTileRows) {
+  for (size_t begin = 0; begin < io.tokens; begin += kBlockTiles * tokens) {
     const TokenTiles<kBlockTiles> tiles(begin, io.tokens);
     for (size_t panel = first; panel < last; ++panel) {
       tile_block<Act>(w, panel, io, tiles.starts, tiles.count, tokens, scratch);
