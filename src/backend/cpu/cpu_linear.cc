@@ -3,16 +3,10 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "backend/cpu/share_out.h"
+
 namespace bitcpm {
 namespace {
-
-// Units of work per claim. A few tokens wait for memory, which likes long runs; more tokens make a
-// unit long, and a thread that is late by a part of a claim keeps the others waiting.
-std::size_t claim_size(std::size_t units, std::int64_t tokens, const ThreadPool& pool) {
-  const std::size_t claims_per_thread = tokens <= 4 ? 2 : 8;
-  return std::max<std::size_t>(
-      1, units / (claims_per_thread * static_cast<std::size_t>(pool.threads())));
-}
 
 const CpuWeight& cpu_weight(const LinearTarget& target) {
   return static_cast<const CpuWeight&>(*target.weight);
@@ -67,32 +61,31 @@ void multiply(const kernels::KernelTable& table, ThreadPool& pool, const CpuLine
     }
   };
   const auto blocks = static_cast<std::size_t>((tokens + kBlockTokens - 1) / kBlockTokens);
-  pool.parallel_for(blocks * panels, claim_size(panels, tokens, pool), multiply_units);
+  share_tapered(pool, blocks * panels, multiply_units);
 }
 
 void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const CpuLinearInput& x,
                     std::int64_t rows, const GatedWeights& weights, CpuLinearInput& out) {
   const std::int64_t width = weights.gate.rows();
   const auto blocks = static_cast<std::size_t>((width + kGatedRows - 1) / kGatedRows);
-  pool.parallel_for(
-      blocks, claim_size(blocks, rows, pool), [&](std::size_t begin, std::size_t end) {
-        alignas(64) float gate[kBlockTokens * kGatedRows];
-        alignas(64) float up[kBlockTokens * kGatedRows];
-        for (std::int64_t token = 0; token < rows; token += kBlockTokens) {
-          const std::int64_t tokens = std::min(kBlockTokens, rows - token);
-          for (std::size_t block = begin; block < end; ++block) {
-            const std::int64_t row = static_cast<std::int64_t>(block) * kGatedRows;
-            const std::int64_t count = std::min(kGatedRows, width - row);
-            block_product(table, weights.gate, x, row, token, tokens, gate);
-            block_product(table, weights.up, x, row, token, tokens, up);
-            for (std::int64_t t = 0; t < tokens; ++t) {
-              float* values = gate + t * kGatedRows;
-              table.silu_mul(values, up + t * kGatedRows, static_cast<std::size_t>(count), values);
-              out.put(table, token + t, row, values, count);
-            }
-          }
+  share_tapered(pool, blocks, [&](std::size_t begin, std::size_t end) {
+    alignas(64) float gate[kBlockTokens * kGatedRows];
+    alignas(64) float up[kBlockTokens * kGatedRows];
+    for (std::int64_t token = 0; token < rows; token += kBlockTokens) {
+      const std::int64_t tokens = std::min(kBlockTokens, rows - token);
+      for (std::size_t block = begin; block < end; ++block) {
+        const std::int64_t row = static_cast<std::int64_t>(block) * kGatedRows;
+        const std::int64_t count = std::min(kGatedRows, width - row);
+        block_product(table, weights.gate, x, row, token, tokens, gate);
+        block_product(table, weights.up, x, row, token, tokens, up);
+        for (std::int64_t t = 0; t < tokens; ++t) {
+          float* values = gate + t * kGatedRows;
+          table.silu_mul(values, up + t * kGatedRows, static_cast<std::size_t>(count), values);
+          out.put(table, token + t, row, values, count);
         }
-      });
+      }
+    }
+  });
 }
 
 }  // namespace bitcpm
