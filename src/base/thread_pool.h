@@ -29,6 +29,11 @@ class ThreadPool {
   void parallel_for(std::size_t count, std::size_t grain,
                     FunctionRef<void(std::size_t begin, std::size_t end)> body);
 
+  // What members do while they wait, until told otherwise: member m, of whom the caller is 0, asks
+  // the memory for what begins at data + m * stride, some of it. Nothing is read, so the data need
+  // not exist any more. nullptr: nothing.
+  void read_ahead(const std::byte* data, std::size_t stride);
+
  private:
   struct Loop {
     std::size_t count;
@@ -36,7 +41,9 @@ class ThreadPool {
     FunctionRef<void(std::size_t, std::size_t)> body;
   };
 
-  void work();
+  class Idling;
+
+  void work(int member);
   void run_ranges();
   bool claim(std::uint32_t& range);
 
@@ -50,6 +57,8 @@ class ThreadPool {
   std::atomic<std::uint32_t> done_{0};   // ranges of the current loop that are finished
   std::atomic<std::uint32_t> epoch_{0};  // bumped to wake the team, for a loop or to stop
   std::atomic<bool> stopping_{false};
+  std::atomic<const std::byte*> ahead_{nullptr};
+  std::atomic<std::size_t> ahead_stride_{0};
 };
 
 }  // namespace bitcpm

@@ -96,5 +96,22 @@ TEST(ThreadPool, SurvivesManyShortLoops) {
   EXPECT_EQ(sum.load(), 5000u * (0 + 1 + 2 + 3));
 }
 
+// Protects: what is read ahead is only asked for. Memory that is gone or was never there neither
+// stops a member nor changes what loops do.
+TEST(ThreadPool, ReadsAheadWhatNeedNotExist) {
+  ThreadPool pool(4);
+  std::vector<std::byte> gone(1 << 20);
+  const std::byte* const places[] = {gone.data(), reinterpret_cast<const std::byte*>(64), nullptr};
+  std::vector<std::byte>().swap(gone);
+  std::atomic<std::size_t> sum{0};
+  for (const std::byte* place : places) {
+    pool.read_ahead(place, 1 << 18);
+    for (int round = 0; round < 500; ++round) {
+      pool.parallel_for(4, 1, [&](std::size_t begin, std::size_t) { sum += begin; });
+    }
+  }
+  EXPECT_EQ(sum.load(), 3u * 500u * (0 + 1 + 2 + 3));
+}
+
 }  // namespace
 }  // namespace bitcpm

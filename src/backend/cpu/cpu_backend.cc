@@ -18,6 +18,7 @@
 #include "backend/cpu/head_weight.h"
 #include "backend/cpu/panel_weight.h"
 #include "backend/cpu/share_out.h"
+#include "backend/cpu/weight_order.h"
 #include "base/cpu_budget.h"
 #include "kernels/dispatch.h"
 
@@ -144,6 +145,7 @@ class CpuBackend final : public Backend {
   }
 
   void linear(const LinearInput& x, std::span<const LinearTarget> targets) override {
+    read_ahead_of(*targets.front().weight, targets.front().out.rows);
     multiply(table_, pool_, static_cast<const CpuLinearInput&>(x), targets);
   }
 
@@ -152,6 +154,7 @@ class CpuBackend final : public Backend {
     const auto* screened = dynamic_cast<const HeadWeight*>(&head);
     if (screened != nullptr && out.rows <= HeadScreen::kMostRows && top <= HeadScreen::kMostTop &&
         screen_.worth_trying()) {
+      read_ahead_of(head, out.rows);
       screen_.top_logits(table_, pool_, *screened, static_cast<const CpuLinearInput&>(x), top, out);
       return;
     }
@@ -161,6 +164,7 @@ class CpuBackend final : public Backend {
 
   void gated_linear(const LinearInput& x, std::int64_t rows, const PreparedWeight& gate,
                     const PreparedWeight& up, LinearInput& out) override {
+    read_ahead_of(gate, rows);
     multiply_gated(table_, pool_, static_cast<const CpuLinearInput&>(x), rows,
                    {static_cast<const CpuWeight&>(gate), static_cast<const CpuWeight&>(up)},
                    cpu_input(out));
@@ -192,6 +196,14 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  // To be called before a product: threads that wait for its end, and through the short steps until
+  // the next one, ask for the weights of that one. A few tokens spend their time on memory.
+  void read_ahead_of(const PreparedWeight& weight, std::int64_t tokens) {
+    constexpr std::int64_t kFewTokens = 16;
+    const auto next = order_.next_after(static_cast<const CpuWeight&>(weight));
+    read_ahead(pool_, tokens <= kFewTokens ? next : std::span<const std::byte>());
+  }
+
   static CpuLinearInput& cpu_input(LinearInput& input) {
     return static_cast<CpuLinearInput&>(input);
   }
@@ -226,6 +238,7 @@ class CpuBackend final : public Backend {
   CpuAttention attention_{table_, pool_};
   Arena arena_;  // of all weights
   HeadScreen screen_;
+  WeightOrder order_;
   std::vector<float> norm_scratch_;  // a row per thread
   bool fast_;
   CpuWeightImages images_{fast_, arena_};

@@ -19,6 +19,9 @@ class CpuWeight : public PreparedWeight {
   // What multiply() reads.
   virtual InputForm input_form() const = 0;
 
+  // What multiply() reads most of, panel by panel.
+  virtual std::span<const std::byte> stream() const = 0;
+
   // In-features that share a weight scale.
   virtual std::int64_t group() const { return cols(); }
 

@@ -31,6 +31,7 @@ class FieldWeight final : public CpuWeight {
   std::size_t bytes() const override { return lines_.size() + scales_.size(); }
   std::size_t panels() const override;
   std::int64_t panel_rows() const override { return kernels::kFieldRows; }
+  std::span<const std::byte> stream() const override { return lines_.bytes(); }
   InputForm input_form() const override { return InputForm::kCodes; }
   std::int64_t group() const override { return group_; }
   void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,

@@ -42,6 +42,7 @@ class HeadWeight final : public CpuWeight {
   std::size_t product_bytes() const override { return high_.size() + low_.size() + scales_.size(); }
   std::size_t panels() const override;
   std::int64_t panel_rows() const override { return kernels::kFieldRows; }
+  std::span<const std::byte> stream() const override { return high_.bytes(); }
   InputForm input_form() const override { return InputForm::kCodes; }
   std::int64_t group() const override { return group_; }
   void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,

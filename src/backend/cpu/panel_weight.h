@@ -21,6 +21,7 @@ class PanelWeight final : public CpuWeight {
   std::size_t bytes() const override { return values_.size(); }
   std::size_t panels() const override;
   std::int64_t panel_rows() const override { return kernels::kPanelRows; }
+  std::span<const std::byte> stream() const override { return values_.bytes(); }
   InputForm input_form() const override { return input_; }
   void multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
                 const CpuLinearInput& x, std::int64_t token, TensorView out) const override;

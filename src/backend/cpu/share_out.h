@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <iterator>
+#include <span>
 
 #include "base/thread_pool.h"
 
@@ -38,6 +39,11 @@ void share_tapered(ThreadPool& pool, std::size_t count, const Body& body) {
     const std::size_t end = bound(range + 1);
     if (begin < end) body(begin, end);
   });
+}
+
+// Threads that wait ask for what they will read first when `data` is shared out like that.
+inline void read_ahead(ThreadPool& pool, std::span<const std::byte> data) {
+  pool.read_ahead(data.data(), data.size() / (2 * static_cast<std::size_t>(pool.threads())));
 }
 
 }  // namespace bitcpm

@@ -9,7 +9,7 @@ using bitcpm::kernels::kInt8WeightZero;
 using bitcpm::kernels::kScreenZero;
 using bitcpm::kernels::TernaryFields;
 
-constexpr size_t kPrefetchBytes = 2048;  // ahead of a lone token, which waits for memory
+constexpr size_t kPrefetchBytes = 6144;  // ahead of a lone token, which waits for memory
 
 // What the zero 2^Bits of the weights adds to a sum of products: nothing if weight_bytes took it
 // off.

@@ -1,0 +1,75 @@
+#include "backend/cpu/share_out.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "backend/cpu/weight_order.h"
+
+namespace bitcpm {
+namespace {
+
+// Protects: every item in one range, none empty, the longest first: half of a thread's share.
+TEST(ShareTapered, CoversAllInRangesThatShrink) {
+  for (const int threads : {1, 2, 3, 16}) {
+    ThreadPool pool(threads);
+    for (const std::size_t count : {0u, 1u, 5u, 16u, 20u, 1148u}) {
+      std::vector<int> visits(count);
+      std::vector<std::pair<std::size_t, std::size_t>> ranges;
+      std::mutex mutex;
+      share_tapered(pool, count, [&](std::size_t begin, std::size_t end) {
+        const std::lock_guard lock(mutex);
+        ranges.emplace_back(begin, end - begin);
+        for (std::size_t i = begin; i < end; ++i) ++visits[i];
+      });
+      for (const int visit : visits) EXPECT_EQ(visit, 1);
+      std::sort(ranges.begin(), ranges.end());
+      const std::size_t half = count / (2 * static_cast<std::size_t>(threads));
+      for (std::size_t i = 0; i < ranges.size(); ++i) {
+        EXPECT_GT(ranges[i].second, 0u);
+        const std::size_t before = i == 0 ? count : ranges[i - 1].second;
+        EXPECT_LE(ranges[i].second, before + 1);  // of whole items
+      }
+      if (half > 0) {
+        EXPECT_NEAR(static_cast<double>(ranges[0].second), static_cast<double>(half), 1);
+      }
+    }
+  }
+}
+
+class NamedWeight final : public CpuWeight {
+ public:
+  explicit NamedWeight(std::size_t bytes) : stream_(bytes) {}
+  std::int64_t rows() const override { return 0; }
+  std::int64_t cols() const override { return 0; }
+  std::size_t bytes() const override { return stream_.size(); }
+  std::size_t panels() const override { return 0; }
+  std::int64_t panel_rows() const override { return 16; }
+  InputForm input_form() const override { return InputForm::kFloats; }
+  std::span<const std::byte> stream() const override { return stream_; }
+  void multiply(const kernels::KernelTable&, std::size_t, std::size_t, const CpuLinearInput&,
+                std::int64_t, TensorView) const override {}
+  void copy_row(std::int64_t, float, float*) const override {}
+
+ private:
+  std::vector<std::byte> stream_;
+};
+
+// Protects: the second pass knows what the first one did, the head is followed by the first layer,
+// and an order that changes is learned anew.
+TEST(WeightOrder, IsThatOfThePassBefore) {
+  const NamedWeight a(1), b(2), head(3);
+  WeightOrder order;
+  for (const NamedWeight* weight : {&a, &b, &head}) EXPECT_TRUE(order.next_after(*weight).empty());
+  EXPECT_EQ(order.next_after(a).size(), 2u);
+  EXPECT_EQ(order.next_after(b).size(), 3u);
+  EXPECT_EQ(order.next_after(head).size(), 1u);
+  order.next_after(head);
+  EXPECT_EQ(order.next_after(head).size(), 3u);
+}
+
+}  // namespace
+}  // namespace bitcpm
