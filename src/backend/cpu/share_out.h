@@ -26,13 +26,14 @@ void share_out(ThreadPool& pool, std::size_t count, const Body& body) {
 // no long wait for the thread that takes the last.
 template <class Body>
 void share_tapered(ThreadPool& pool, std::size_t count, const Body& body) {
-  constexpr std::size_t kEighths[] = {0, 4, 6, 7, 8};  // of a share that are taken before a round
-  constexpr std::size_t kRounds = std::size(kEighths) - 1;
+  constexpr std::size_t kParts = 16;                            // of a share
+  constexpr std::size_t kTaken[] = {0, 8, 12, 14, 15, kParts};  // before each round
+  constexpr std::size_t kRounds = std::size(kTaken) - 1;
   const auto threads = static_cast<std::size_t>(pool.threads());
   const auto bound = [&](std::size_t range) {
     const std::size_t round = range / threads;
-    const std::size_t length = round < kRounds ? kEighths[round + 1] - kEighths[round] : 0;
-    return count * (threads * kEighths[round] + range % threads * length) / (8 * threads);
+    const std::size_t length = round < kRounds ? kTaken[round + 1] - kTaken[round] : 0;
+    return count * (threads * kTaken[round] + range % threads * length) / (kParts * threads);
   };
   pool.parallel_for(kRounds * threads, 1, [&](std::size_t range, std::size_t) {
     const std::size_t begin = bound(range);
