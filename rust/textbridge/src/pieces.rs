@@ -1,7 +1,7 @@
 //! The pieces of a vocabulary, side by side.
 //!
 //! The crate keeps them in two hash maps of strings and hands out copies. Every token of every
-//! stream asks for about ten, between forward passes that have thrown all of it out of the caches.
+//! stream asks for several, between forward passes that have thrown all of it out of the caches.
 
 use tokenizers::Tokenizer;
 

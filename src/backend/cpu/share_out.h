@@ -22,8 +22,8 @@ void share_out(ThreadPool& pool, std::size_t count, const Body& body) {
 }
 
 // body(begin, end) for disjoint ranges that cover [0, count): for each thread half of its share,
-// then a quarter, then two eighths, whoever comes first. Long runs, as memory likes them, and still
-// no long wait for the thread that takes the last.
+// then a quarter, an eighth and two sixteenths, whoever comes first. Long runs, as memory likes
+// them, and still no long wait for the thread that takes the last.
 template <class Body>
 void share_tapered(ThreadPool& pool, std::size_t count, const Body& body) {
   constexpr std::size_t kParts = 16;                            // of a share
