@@ -44,7 +44,8 @@ void EventMailbox::push(std::size_t choice, EngineEvent&& event) {
       items_.emplace_back(choice, std::move(event));
       waiter.swap(waiter_);
     }
-    resume(std::move(waiter));               // unlocked: it runs at once and takes
+    // Without the lock: it runs at once, and takes.
+    resume(std::move(waiter));
   } catch (const std::exception& failure) {  // out of memory; the sink must not throw
     log_error(std::string("an engine event was lost: ") + failure.what());
   }

@@ -1,5 +1,7 @@
 #include "server/stream_writer.h"
 
+#include <optional>
+
 #include "server/sse.h"
 
 namespace bitcpm {
@@ -13,9 +15,9 @@ std::string StreamWriter::events(const Generation::Deltas& deltas) {
   std::string events;
   for (const auto& [index, delta] : deltas) {
     const PreparedPrompt& prompt = generation_.prompt_of(index);
-    Usage usage;
+    std::optional<Usage> usage;
     if (options.continuous_usage_stats) usage = generation_.usage_of(index);
-    const Usage* shown_usage = options.continuous_usage_stats ? &usage : nullptr;
+    const Usage* shown_usage = usage ? &*usage : nullptr;
     const std::vector<TokenId>* prompt_ids =
         options.return_token_ids && !begun_[index] ? &prompt.ids : nullptr;
     if (request.is_chat && !begun_[index]) {

@@ -21,19 +21,23 @@ void share_out(ThreadPool& pool, std::size_t count, const Body& body) {
   });
 }
 
-// body(begin, end) for disjoint ranges that cover [0, count): for each thread half of its share,
-// then a quarter, an eighth and two sixteenths, whoever comes first. Long runs, as memory likes
-// them, and still no long wait for the thread that takes the last.
+// What share_tapered() has given away of a thread's share, in parts of kShareParts, before each
+// round: half of it in the first, then a quarter, an eighth and two sixteenths.
+constexpr std::size_t kShareParts = 16;
+constexpr std::size_t kShareTaken[] = {0, 8, 12, 14, 15, kShareParts};
+
+// body(begin, end) for disjoint ranges that cover [0, count), one per thread and round, whoever
+// comes first. Long runs, as memory likes them, and still no long wait for the thread that takes
+// the last.
 template <class Body>
 void share_tapered(ThreadPool& pool, std::size_t count, const Body& body) {
-  constexpr std::size_t kParts = 16;                            // of a share
-  constexpr std::size_t kTaken[] = {0, 8, 12, 14, 15, kParts};  // before each round
-  constexpr std::size_t kRounds = std::size(kTaken) - 1;
+  constexpr std::size_t kRounds = std::size(kShareTaken) - 1;
   const auto threads = static_cast<std::size_t>(pool.threads());
   const auto bound = [&](std::size_t range) {
     const std::size_t round = range / threads;
-    const std::size_t length = round < kRounds ? kTaken[round + 1] - kTaken[round] : 0;
-    return count * (threads * kTaken[round] + range % threads * length) / (kParts * threads);
+    const std::size_t length = round < kRounds ? kShareTaken[round + 1] - kShareTaken[round] : 0;
+    const std::size_t taken = threads * kShareTaken[round] + range % threads * length;
+    return count * taken / (kShareParts * threads);
   };
   pool.parallel_for(kRounds * threads, 1, [&](std::size_t range, std::size_t) {
     const std::size_t begin = bound(range);
@@ -42,9 +46,10 @@ void share_tapered(ThreadPool& pool, std::size_t count, const Body& body) {
   });
 }
 
-// Threads that wait ask for what they will read first when `data` is shared out like that.
+// Threads that wait ask for what they will read in the first round when `data` is shared out so.
 inline void read_ahead(ThreadPool& pool, std::span<const std::byte> data) {
-  pool.read_ahead(data.data(), data.size() / (2 * static_cast<std::size_t>(pool.threads())));
+  const std::size_t shares = kShareParts * static_cast<std::size_t>(pool.threads());
+  pool.read_ahead(data.data(), data.size() * kShareTaken[1] / shares);
 }
 
 }  // namespace bitcpm
