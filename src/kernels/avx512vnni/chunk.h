@@ -33,6 +33,12 @@ struct FoldRows {
   const float* before;  // the row's total so far, a stride of 0 for none at all
   float* after;
   size_t before_stride, after_stride;
+
+  void next() {
+    inner += kFieldRows;
+    before += before_stride;
+    after += after_stride;
+  }
 };
 
 alignas(64) constexpr float kNoTotal[kFieldRows] = {};
@@ -66,36 +72,46 @@ inline void copy_cut_panel(const Weights& w, size_t panel, const QuantizedIo& io
   }
 }
 
-// The sums of `tokens` tokens, sum(t, f) those of field f, in the order of shared/field_tile.h.
-// scales: of the tokens, `stride` apart
+struct WeightScales {
+  F16x field[kFields] = {};
+
+  WeightScales() = default;
+  explicit WeightScales(const Chunk& chunk) {
+#pragma GCC unroll 4
+    for (size_t f = 0; f < kFields; ++f) field[f] = load_bf16(chunk.scales + 16 * f);
+  }
+};
+
+// The sums of one token, sum(f) those of field f, in the order of shared/field_tile.h. first, last:
+// whether the chunk is that of its weight group; scale: of the activations. Always inline, or the
+// sums of decoded_tile.h leave their registers, at two and a half times the cost of everything.
+template <class Sum>
+[[gnu::always_inline]] inline void fold_token(bool first, bool last, const WeightScales& weights,
+                                              float scale, const FoldRows& rows, const Sum& sum) {
+  const F16x acts = set1(scale);
+#pragma GCC unroll 4
+  for (size_t f = 0; f < kFields; ++f) {
+    const F16x in = fma(to_float(sum(f)), acts, first ? set1(0) : load(rows.inner + 16 * f));
+    if (last) {
+      store(rows.after + 16 * f, fma(weights.field[f], in, load(rows.before + 16 * f)));
+    } else {
+      store(rows.inner + 16 * f, in);
+    }
+  }
+}
+
+// The sums of `tokens` tokens, sum(t, f). scales: of the tokens, `stride` apart
 template <bool First, bool Last, class Sum>
 inline void fold(size_t tokens, const Chunk& chunk, const float* scales, size_t stride,
                  const FoldRows& rows, const Sum& sum) {
-  F16x weight_scales[kFields];
-#pragma GCC unroll 4
-  for (size_t f = 0; f < kFields; ++f) weight_scales[f] = load_bf16(chunk.scales + 16 * f);
-  // Copies, since what is stored might be `rows` for all the compiler knows.
-  float* inner = rows.inner;
-  const float* before = rows.before;
-  float* after = rows.after;
-  const size_t before_stride = rows.before_stride;
-  const size_t after_stride = rows.after_stride;
+  const WeightScales weights(chunk);
+  // A copy, since what is stored might be `rows` for all the compiler knows.
+  FoldRows at = rows;
 #pragma GCC unroll 6
   for (size_t t = 0; t < tokens; ++t) {
-    const F16x scale = set1(*scales);
-#pragma GCC unroll 4
-    for (size_t f = 0; f < kFields; ++f) {
-      const F16x in = fma(to_float(sum(t, f)), scale, First ? set1(0) : load(inner + 16 * f));
-      if (Last) {
-        store(after + 16 * f, fma(weight_scales[f], in, load(before + 16 * f)));
-      } else {
-        store(inner + 16 * f, in);
-      }
-    }
+    fold_token(First, Last, weights, *scales, at, [&](size_t f) { return sum(t, f); });
     scales += stride;
-    inner += kFieldRows;
-    before += before_stride;
-    after += after_stride;
+    at.next();
   }
 }
 
