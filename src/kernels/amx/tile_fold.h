@@ -10,46 +10,58 @@ struct TileSums {
   alignas(64) int32_t field[kFields][kTileRows][16];
 };
 
+// A panel's rows of floats for the tokens of a tile.
+struct TileRows {
+  alignas(64) float token[kTileRows][kFieldRows];
+};
+inline constexpr TileRows kNoRows = {};
+
+// Where the fold of one tile's sums by one chunk goes.
+struct TileTarget {
+  TileRows* inner;         // sums of the weight group so far
+  const TileRows* before;  // totals so far
+  float* after;            // of the first token, `stride` apart
+  size_t stride;
+};
+
 // The fold of one tile's sums, a token at a time. Products keep the tile unit busy for 16 cycles
 // each, in which the vector units fold a token for nothing. Done at a stretch, each waits for the
-// other (docs/adr/0034).
+// other (docs/adr/0034). Whole: every chunk is a whole weight group.
+template <bool Whole>
 class TileFold {
  public:
   TileFold() = default;  // of no tokens
 
-  // sums: of `tokens` tokens by one chunk. scales: of the tokens, `stride` apart
+  // sums: of `tokens` tokens by one chunk. scales: of the tokens, `scale_stride` apart
   TileFold(const TileSums& sums, size_t tokens, const Chunk& chunk, const float* scales,
-           size_t stride, const FoldRows& rows)
+           size_t scale_stride, const TileTarget& target)
       : sums_(&sums),
-        left_(tokens),
+        tokens_(tokens),
         weights_(chunk),
         scales_(scales),
-        stride_(stride),
-        rows_(rows),
+        scale_stride_(scale_stride),
+        target_(target),
         first_(chunk.first),
         last_(chunk.last) {}
 
-  // Up to Tokens more tokens.
-  template <size_t Tokens>
-  [[gnu::always_inline]] inline void next() {
-    for (size_t i = 0; i < Tokens && left_ > 0; ++i) {
-      fold_token(first_, last_, weights_, *scales_, rows_,
-                 [&](size_t f) { return I16x{_mm512_load_si512(sums_->field[f][token_])}; });
-      --left_;
-      ++token_;
-      scales_ += stride_;
-      rows_.next();
-    }
+  // Token t, from 0 on; nothing where there are fewer. Called with constants, which addresses then
+  // contain.
+  [[gnu::always_inline]] inline void token(size_t t) {
+    if (t >= tokens_) return;
+    fold_token(Whole || first_, Whole || last_, weights_, *scales_,
+               {target_.inner->token[t], target_.before->token[t], target_.after},
+               [&](size_t f) { return I16x{_mm512_load_si512(sums_->field[f][t])}; });
+    scales_ += scale_stride_;
+    target_.after += target_.stride;
   }
 
  private:
   const TileSums* sums_ = nullptr;
-  size_t token_ = 0;
-  size_t left_ = 0;
+  size_t tokens_ = 0;
   WeightScales weights_;
   const float* scales_ = nullptr;
-  size_t stride_ = 0;
-  FoldRows rows_ = {};
+  size_t scale_stride_ = 0;
+  TileTarget target_ = {};
   bool first_ = false;
   bool last_ = false;
 };

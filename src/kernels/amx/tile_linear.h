@@ -30,8 +30,8 @@ inline TileConfig tile_config(size_t tokens, size_t group) {
 struct TileScratch {
   ChunkWeights weights;
   TileSums sums[2];
-  alignas(64) float inner[kBlockTiles][kTileRows][kFieldRows];
-  alignas(64) float totals[kBlockTiles][kTileRows][kFieldRows];
+  TileRows inner[kBlockTiles];
+  TileRows totals[kBlockTiles];
 };
 
 // What one tile of tokens brings to a chunk.
@@ -41,19 +41,17 @@ struct TilePlanes {
   size_t pitch;  // from one token to the next
 };
 
-// Adds the products with fields Field and Field + 1 of the in-features of one tile. After every
-// one, `fold` goes on by so many tokens that a chunk of Steps tiles is enough for it.
-template <ActForm Act, size_t Steps, int Field>
+// Adds the products with fields Field and Field + 1 of the in-features of one tile, and calls
+// between() after every one.
+template <ActForm Act, int Field, class Between>
 [[gnu::always_inline]] inline void multiply_fields(const ChunkWeights& weights, size_t step,
-                                                   TileFold& fold) {
+                                                   const Between& between) {
   constexpr int kSum = kSums + Field;
-  constexpr size_t kProducts = kFields * Steps * (Act == ActForm::kInt16 ? 3 : 2);
-  constexpr size_t kTokens = (kTileRows + kProducts - 1) / kProducts;
   const auto dots = [&]<int Plane>() __attribute__((always_inline)) {
     tile_dot<kSum, Plane, kWeights>();
-    fold.next<kTokens>();
+    between();
     tile_dot<kSum + 1, Plane, kWeights + 1>();
-    fold.next<kTokens>();
+    between();
   };
   tile_load<kWeights>(weights.once[step][Field].rows, kTileRowBytes);
   tile_load<kWeights + 1>(weights.once[step][Field + 1].rows, kTileRowBytes);
@@ -66,10 +64,16 @@ template <ActForm Act, size_t Steps, int Field>
   dots.template operator()<kFirst>();
 }
 
-// The sums of a chunk of Steps tiles of in-features.
-template <ActForm Act, size_t Steps>
+// The sums of a chunk of Steps tiles of in-features, and in between all of `fold`.
+template <ActForm Act, size_t Steps, class Fold>
 [[gnu::always_inline]] inline void multiply_steps(const TilePlanes& x, const ChunkWeights& weights,
-                                                  TileSums& sums, TileFold& fold) {
+                                                  TileSums& sums, Fold& fold) {
+  constexpr size_t kProducts = kFields * Steps * (Act == ActForm::kInt16 ? 3 : 2);
+  constexpr size_t kTokens = (kTileRows + kProducts - 1) / kProducts;
+  size_t token = 0;
+  const auto fold_some = [&]() __attribute__((always_inline)) {
+    for (size_t i = 0; i < kTokens && token < kTileRows; ++i) fold.token(token++);
+  };
   tile_zero<kSums>();
   tile_zero<kSums + 1>();
   tile_zero<kSums + 2>();
@@ -78,21 +82,22 @@ template <ActForm Act, size_t Steps>
   for (size_t step = 0; step < Steps; ++step) {
     tile_load<kSecond>(x.second + step * kTileRowBytes, x.pitch);
     tile_load<kFirst>(x.first + step * kTileRowBytes, x.pitch);
-    multiply_fields<Act, Steps, 0>(weights, step, fold);
+    multiply_fields<Act, 0>(weights, step, fold_some);
     if (step + 1 == Steps) {  // not all at the end, where products would wait for the stores
       tile_store<kSums>(sums.field[0], kTileRowBytes);
       tile_store<kSums + 1>(sums.field[1], kTileRowBytes);
     }
-    multiply_fields<Act, Steps, 2>(weights, step, fold);
+    multiply_fields<Act, 2>(weights, step, fold_some);
   }
   tile_store<kSums + 2>(sums.field[2], kTileRowBytes);
   tile_store<kSums + 3>(sums.field[3], kTileRowBytes);
 }
 
 // One chunk of one panel by the tile of tokens that begins at `token`.
-template <ActForm Act>
-inline void multiply_chunk(const QuantizedIo& io, size_t token, const Chunk& chunk,
-                           const ChunkWeights& weights, TileSums& sums, TileFold& fold) {
+template <ActForm Act, class Fold>
+[[gnu::always_inline]] inline void multiply_chunk(const QuantizedIo& io, size_t token,
+                                                  const Chunk& chunk, const ChunkWeights& weights,
+                                                  TileSums& sums, Fold& fold) {
   static_assert(kFields == 4 && kMostSteps == 2, "every case is above or below");
   const int8_t* first = io.x.codes + token * io.x.pitch + 2 * chunk.begin;
   const TilePlanes x{first, first + chunk.size, io.x.pitch};
@@ -105,42 +110,54 @@ inline void multiply_chunk(const QuantizedIo& io, size_t token, const Chunk& chu
 
 // One panel by a block of tiles; tile i begins at token starts[i] and has `tokens`. The sums of one
 // tile are folded while the next is multiplied.
-template <ActForm Act, class Weights>
+template <ActForm Act, bool Whole, class Weights>
 inline void tile_block(const Weights& w, size_t panel, const QuantizedIo& io, const size_t* starts,
                        size_t tiles, size_t tokens, TileScratch& scratch) {
   const size_t groups = w.cols / io.x.group;
-  TileFold fold;
+  const bool cut = (panel + 1) * kFieldRows > w.rows;
+  TileFold<Whole> fold;
   size_t side = 0;  // of scratch.sums that is written next
-  for (size_t k = 0; k < w.cols; k += io.x.group) {
-    const Chunk chunk = chunk_at(w, panel, k, io.x.group);
+  for (size_t group = 0; group < groups; ++group) {
+    const Chunk chunk = chunk_at(w, panel, group * io.x.group, io.x.group);
     decode_chunk<Act>(w, panel, chunk, scratch.weights);
     for (size_t i = 0; i < tiles; ++i, side = 1 - side) {
       multiply_chunk<Act>(io, starts[i], chunk, scratch.weights, scratch.sums[side], fold);
-      fold = TileFold(
-          scratch.sums[side], tokens, chunk, io.x.scales + starts[i] * groups + chunk.index(),
-          groups,
-          fold_rows(w, panel, chunk, io, starts[i], scratch.inner[i][0], scratch.totals[i][0]));
+      TileRows& totals = scratch.totals[i];
+      TileTarget target{&scratch.inner[i], &totals, totals.token[0], kFieldRows};
+      if (chunk.begin < w.group) target.before = &kNoRows;
+      if (group + 1 == groups && !cut) {
+        target.after = io.y + starts[i] * io.ldy + panel * kFieldRows;
+        target.stride = io.ldy;
+      }
+      const float* scales = io.x.scales + starts[i] * groups + group;
+      fold = TileFold<Whole>(scratch.sums[side], tokens, chunk, scales, groups, target);
     }
   }
-  fold.next<kTileRows>();
-  for (size_t i = 0; i < tiles; ++i) {
-    copy_cut_panel(w, panel, io, starts[i], tokens, scratch.totals[i][0]);
+  for (size_t t = 0; t < tokens; ++t) fold.token(t);
+  for (size_t i = 0; cut && i < tiles; ++i) {
+    copy_cut_panel(w, panel, io, starts[i], tokens, scratch.totals[i].token[0]);
   }
 }
 
-// Panels [first, last) by all tokens.
-template <ActForm Act, class Weights>
-void tile_linear(const Weights& w, size_t first, size_t last, const QuantizedIo& io) {
+template <ActForm Act, bool Whole, class Weights>
+void tile_panels(const Weights& w, size_t first, size_t last, const QuantizedIo& io) {
   const size_t tokens = tile_tokens(io.tokens);
   configure_tiles(tile_config(tokens, io.x.group));
   TileScratch scratch;
   for (size_t begin = 0; begin < io.tokens; begin += kBlockTiles * tokens) {
     const TokenTiles<kBlockTiles> tiles(begin, io.tokens);
     for (size_t panel = first; panel < last; ++panel) {
-      tile_block<Act>(w, panel, io, tiles.starts, tiles.count, tokens, scratch);
+      tile_block<Act, Whole>(w, panel, io, tiles.starts, tiles.count, tokens, scratch);
     }
   }
   release_tiles();
+}
+
+// Panels [first, last) by all tokens.
+template <ActForm Act, class Weights>
+void tile_linear(const Weights& w, size_t first, size_t last, const QuantizedIo& io) {
+  if (w.group == io.x.group) return tile_panels<Act, true>(w, first, last, io);
+  tile_panels<Act, false>(w, first, last, io);
 }
 
 }  // namespace

@@ -35,38 +35,47 @@ inline __m512i by_code(int8_t minus, int8_t plus) {
 }
 
 template <ActForm Act>
-inline void decode_chunk(const TernaryFields& w, size_t panel, const Chunk& chunk,
-                         ChunkWeights& out) {
+inline void put_line(const TernaryForm::Lines& lines, size_t row, size_t step, ChunkWeights& out) {
   const __m512i code_bits = _mm512_set1_epi8(3);
-  const __m512i once = by_code(-1, 1);
-  const __m512i often = by_code(-127, 127);
-  TernaryForm::Lines lines(w, panel, chunk.begin);
-  for (size_t i = 0; i < chunk.size / 4; ++i, lines.next()) {
-    lines.prefetch_ahead();
-    const size_t step = i / kTileLines;
-    const size_t row = i % kTileLines;
-    __m512i line = _mm512_loadu_si512(lines.line);
-    for (size_t f = 0; f < kFields; ++f) {
-      const __m512i code = _mm512_and_si512(line, code_bits);
-      out.once[step][f].put(row, _mm512_shuffle_epi8(once, code));
-      if (Act == ActForm::kInt16) out.often[step][f].put(row, _mm512_shuffle_epi8(often, code));
-      line = _mm512_srli_epi32(line, 2);
+  __m512i line = _mm512_loadu_si512(lines.line);
+  for (size_t f = 0; f < kFields; ++f, line = _mm512_srli_epi32(line, 2)) {
+    const __m512i code = _mm512_and_si512(line, code_bits);
+    out.once[step][f].put(row, _mm512_shuffle_epi8(by_code(-1, 1), code));
+    if (Act == ActForm::kInt8) continue;
+    out.often[step][f].put(row, _mm512_shuffle_epi8(by_code(-127, 127), code));
+  }
+}
+
+template <ActForm Act>
+inline void put_line(const Int8Form::Lines& lines, size_t row, size_t step, ChunkWeights& out) {
+  static_assert(Act == ActForm::kInt8, "8-bit weights meet activations of 8 bits only");
+  const __m512i sign = _mm512_set1_epi8(-128);  // what turns weight + 128 into the weight
+  for (size_t f = 0; f < kFields; ++f) {
+    out.once[step][f].put(row, _mm512_xor_si512(Int8Form::field(lines, f).v, sign));
+  }
+}
+
+// A chunk's lines, `size` in-features.
+template <ActForm Act, class Lines>
+inline void decode_lines(Lines lines, size_t size, ChunkWeights& out) {
+  for (size_t step = 0; step * kTileRowBytes < size; ++step) {
+    const size_t left = size / 4 - step * kTileLines;
+    const size_t rows = left < kTileLines ? left : kTileLines;
+    for (size_t row = 0; row < rows; ++row, lines.next()) {
+      lines.prefetch_ahead();
+      put_line<Act>(lines, row, step, out);
     }
   }
 }
 
 template <ActForm Act>
+inline void decode_chunk(const TernaryFields& w, size_t panel, const Chunk& chunk,
+                         ChunkWeights& out) {
+  decode_lines<Act>(TernaryForm::Lines(w, panel, chunk.begin), chunk.size, out);
+}
+template <ActForm Act>
 inline void decode_chunk(const Int8Fields& w, size_t panel, const Chunk& chunk, ChunkWeights& out) {
-  static_assert(Act == ActForm::kInt8, "8-bit weights meet activations of 8 bits only");
-  const __m512i sign = _mm512_set1_epi8(-128);  // what turns weight + 128 into the weight
-  Int8Form::Lines lines(w, panel, chunk.begin);
-  for (size_t i = 0; i < chunk.size / 4; ++i, lines.next()) {
-    lines.prefetch_ahead();
-    for (size_t f = 0; f < kFields; ++f) {
-      out.once[i / kTileLines][f].put(i % kTileLines,
-                                      _mm512_xor_si512(Int8Form::field(lines, f).v, sign));
-    }
-  }
+  decode_lines<Act>(Int8Form::Lines(w, panel, chunk.begin), chunk.size, out);
 }
 
 }  // namespace

@@ -27,17 +27,22 @@ inline Chunk chunk_at(const Weights& w, size_t panel, size_t begin, size_t size)
           w.scales + (panel * (w.cols / w.group) + group) * kFieldRows};
 }
 
-// Rows of 64 floats, one per token, that a chunk's sums are folded into.
-struct FoldRows {
-  float* inner;         // [tokens][64] sums of the weight group so far
-  const float* before;  // the row's total so far, a stride of 0 for none at all
+// Rows of 64 floats that the sums of a token by one panel are folded into.
+struct FoldRow {
+  float* inner;         // sums of the weight group so far
+  const float* before;  // the total so far
   float* after;
+};
+
+// Those of one token after the other; strides in floats, 0 for `before` if there is no total yet.
+struct FoldRows {
+  FoldRow row;
   size_t before_stride, after_stride;
 
   void next() {
-    inner += kFieldRows;
-    before += before_stride;
-    after += after_stride;
+    row.inner += kFieldRows;
+    row.before += before_stride;
+    row.after += after_stride;
   }
 };
 
@@ -48,13 +53,13 @@ alignas(64) constexpr float kNoTotal[kFieldRows] = {};
 template <class Weights>
 inline FoldRows fold_rows(const Weights& w, size_t panel, const Chunk& chunk, const QuantizedIo& io,
                           size_t token, float* inner, float* totals) {
-  FoldRows rows{inner, totals, totals, kFieldRows, kFieldRows};
+  FoldRows rows{{inner, totals, totals}, kFieldRows, kFieldRows};
   if (chunk.begin < w.group) {
-    rows.before = kNoTotal;
+    rows.row.before = kNoTotal;
     rows.before_stride = 0;
   }
   if (chunk.begin + chunk.size == w.cols && (panel + 1) * kFieldRows <= w.rows) {
-    rows.after = io.y + token * io.ldy + panel * kFieldRows;
+    rows.row.after = io.y + token * io.ldy + panel * kFieldRows;
     rows.after_stride = io.ldy;
   }
   return rows;
@@ -87,15 +92,15 @@ struct WeightScales {
 // sums of decoded_tile.h leave their registers, at two and a half times the cost of everything.
 template <class Sum>
 [[gnu::always_inline]] inline void fold_token(bool first, bool last, const WeightScales& weights,
-                                              float scale, const FoldRows& rows, const Sum& sum) {
+                                              float scale, const FoldRow& row, const Sum& sum) {
   const F16x acts = set1(scale);
 #pragma GCC unroll 4
   for (size_t f = 0; f < kFields; ++f) {
-    const F16x in = fma(to_float(sum(f)), acts, first ? set1(0) : load(rows.inner + 16 * f));
+    const F16x in = fma(to_float(sum(f)), acts, first ? set1(0) : load(row.inner + 16 * f));
     if (last) {
-      store(rows.after + 16 * f, fma(weights.field[f], in, load(rows.before + 16 * f)));
+      store(row.after + 16 * f, fma(weights.field[f], in, load(row.before + 16 * f)));
     } else {
-      store(rows.inner + 16 * f, in);
+      store(row.inner + 16 * f, in);
     }
   }
 }
@@ -109,7 +114,7 @@ inline void fold(size_t tokens, const Chunk& chunk, const float* scales, size_t 
   FoldRows at = rows;
 #pragma GCC unroll 6
   for (size_t t = 0; t < tokens; ++t) {
-    fold_token(First, Last, weights, *scales, at, [&](size_t f) { return sum(t, f); });
+    fold_token(First, Last, weights, *scales, at.row, [&](size_t f) { return sum(t, f); });
     scales += stride;
     at.next();
   }
