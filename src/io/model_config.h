@@ -58,6 +58,11 @@ struct ModelConfig {
   std::optional<TokenId> bos_token_id;
   std::vector<TokenId> eos_token_ids;  // generation_config.json's first, then config.json's; unique
   GenerationDefaults generation;
+
+  // Width of the queries that share a key-value head.
+  std::int32_t kv_head_query_width() const {
+    return num_attention_heads / num_key_value_heads * head_dim;
+  }
 };
 
 // `generation_config_json` may be empty (the file is optional).

@@ -20,11 +20,7 @@ struct Trace {
   std::vector<Point> points;
 
   void keep(HiddenPoint point, std::int32_t stage, TensorView h) {
-    Point& kept = points.emplace_back(Point{point, stage, h.rows, {}});
-    kept.values.reserve(static_cast<std::size_t>(h.rows * h.cols));
-    for (std::int64_t row = 0; row < h.rows; ++row) {
-      kept.values.insert(kept.values.end(), h.row(row), h.row(row) + h.cols);
-    }
+    points.push_back({point, stage, h.rows, dense_values(h)});
   }
 };
 

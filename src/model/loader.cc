@@ -21,14 +21,12 @@ Status check_widths(const ModelConfig& config) {
     std::int32_t value;
     std::int32_t multiple;
   };
-  const std::int32_t queries_of_a_kv_head =
-      config.num_attention_heads / config.num_key_value_heads * config.head_dim;
   const Width widths[] = {
       {"hidden_size", config.hidden_size, 32},
       {"intermediate_size", config.intermediate_size, 32},
       {"num_attention_heads * head_dim", config.num_attention_heads * config.head_dim, 32},
       {"head_dim", config.head_dim, 16},
-      {"num_attention_heads / num_key_value_heads * head_dim", queries_of_a_kv_head, 32},
+      {"num_attention_heads / num_key_value_heads * head_dim", config.kv_head_query_width(), 32},
   };
   for (const Width& width : widths) {
     if (width.value % width.multiple != 0) {

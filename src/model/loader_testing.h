@@ -93,8 +93,7 @@ inline std::vector<float> tiny_logits(const Model& model, Backend& backend) {
   auto cache = backend.allocate_kv(model.kv_shape(), 1).value();
   Workspace workspace = model.make_workspace(4, 64).value();
   model.forward({ids, {&slice, 1}, rows}, *cache, workspace);
-  const TensorView view = model.logits(0, 4, workspace);
-  return {view.data, view.data + view.rows * view.cols};
+  return dense_values(model.logits(0, 4, workspace));
 }
 
 }  // namespace bitcpm

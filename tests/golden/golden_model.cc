@@ -60,7 +60,8 @@ std::vector<float> GoldenModel::logits(std::span<const TokenId> ids, int chunk, 
     for (std::int32_t first = 0; first < count; first += Model::kMaxLogitsRows) {
       const TensorView view =
           model_->logits(first, std::min(Model::kMaxLogitsRows, count - first), workspace, top);
-      all.insert(all.end(), view.data, view.data + view.rows * view.cols);
+      const std::vector<float> values = dense_values(view);
+      all.insert(all.end(), values.begin(), values.end());
     }
   });
   return all;
@@ -71,7 +72,7 @@ std::vector<std::vector<float>> GoldenModel::hidden_states(std::span<const Token
       static_cast<std::size_t>(model_->config().num_hidden_layers) + 2);
   const auto keep = [&](HiddenPoint point, std::int32_t stage, TensorView h) {
     if (point != HiddenPoint::kResidual) return;
-    stages[static_cast<std::size_t>(stage)].assign(h.data, h.data + h.rows * h.cols);
+    stages[static_cast<std::size_t>(stage)] = dense_values(h);
   };
   const HiddenObserver observer(keep);
   run(ids, 4096, &observer, [](std::int32_t, Workspace&) {});

@@ -44,7 +44,7 @@ void multiply(const kernels::KernelTable& table, ThreadPool& pool, const CpuLine
       const CpuWeight& weight = cpu_weight(target);
       const std::size_t first = std::max(begin, base);
       const std::size_t last = std::min(end, base + weight.panels());
-      const TensorView out{target.out.row(token), count, target.out.cols, target.out.stride};
+      const TensorView out = target.out.row_range(token, count);
       if (first < last) weight.multiply(table, first - base, last - base, x, token, out);
       base += weight.panels();
     }
