@@ -109,7 +109,7 @@ Work LinearProbe::work(std::int32_t tokens) const {
   const PreparedWeight& weight = *copies_.front();
   Work work;
   work.*macs_ = static_cast<double>(weight.rows() * weight.cols()) * tokens;
-  work.bytes = static_cast<double>(weight.bytes());
+  work.bytes = static_cast<double>(weight.product_bytes());
   return work;
 }
 

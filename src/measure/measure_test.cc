@@ -45,13 +45,18 @@ TEST(Spread, OfOddAndEvenCounts) {
 // Protects: what is counted as work, by hand from the shapes, and which arithmetic does it.
 TEST(Work, CountsByShape) {
   const TestModel exact(Numerics::kExact);
-  const Work wide = ModelWork(exact.loaded, Numerics::kExact).of(1, 3, 2, 10);
+  const ModelWork exact_work(exact.loaded, Numerics::kExact);
+  const Work wide = exact_work.of(1, 8, 5, 10);
   EXPECT_EQ(wide.int8_macs, 0);
-  EXPECT_EQ(wide.int16_macs, 3 * kProjections);
-  EXPECT_EQ(wide.f32_macs, 2 * kHead);
+  EXPECT_EQ(wide.int16_macs, 8 * kProjections);
+  EXPECT_EQ(wide.f32_macs, 5 * kHead);
   EXPECT_EQ(wide.bytes,
-            static_cast<double>(exact.loaded.model->weight_bytes()) +
+            static_cast<double>(exact.loaded.model->pass_bytes(5)) +
                 10.0 * static_cast<double>(kv_bytes_per_token(exact.loaded.model->kv_shape())));
+  // Logits of few positions are found through a screen of about half the head's two bytes a weight.
+  const double spared = wide.bytes - exact_work.of(1, 8, 4, 10).bytes;
+  EXPECT_GT(spared, 0.7 * kHead);
+  EXPECT_LT(spared, kHead);
   const TestModel fast(Numerics::kFast);
   const Work all_int8 = ModelWork(fast.loaded, Numerics::kFast).of(1, 3, 2, 10);
   EXPECT_EQ(all_int8.f32_macs, 0);

@@ -39,7 +39,8 @@ class ModelWork {
   double dense_macs_per_token_ = 0;
   double head_macs_ = 0;
   bool is_fast_ = false;
-  double pass_bytes_ = 0;
+  double pass_bytes_ = 0;      // with logits of many positions
+  double few_pass_bytes_ = 0;  // of up to kFewLogitsRows
   double kv_bytes_per_token_ = 0;
 };
 

@@ -77,7 +77,9 @@ class Model {
   const ModelConfig& config() const { return config_; }
   Backend& backend() const { return *backend_; }
   std::size_t weight_bytes() const { return weights_.bytes(); }
-  std::size_t pass_bytes() const { return weights_.pass_bytes(); }
+  std::size_t pass_bytes(std::int64_t logits_rows) const {
+    return weights_.pass_bytes(logits_rows);
+  }
 
   // Tells checkpoints apart: a checksum of the shape and of all norms, which every form and every
   // numerics keep as they are. Equal for a checkpoint and what `pack` makes of it.

@@ -26,7 +26,8 @@ struct ModelWeights {
   const PreparedWeight& embedding() const { return embed_tokens ? *embed_tokens : *lm_head; }
   const PreparedWeight& head() const { return lm_head ? *lm_head : *embed_tokens; }
   std::size_t bytes() const;
-  std::size_t pass_bytes() const;  // what a forward pass with all logits reads
+  // What a forward pass with `logits_rows` rows of logits reads.
+  std::size_t pass_bytes(std::int64_t logits_rows) const;
 };
 
 }  // namespace bitcpm

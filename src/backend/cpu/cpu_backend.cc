@@ -13,6 +13,7 @@
 #include "backend/cpu/cpu_linear_input.h"
 #include "backend/cpu/cpu_logits_scan.h"
 #include "backend/cpu/cpu_weight_images.h"
+#include "backend/cpu/exact_head.h"
 #include "backend/cpu/field_weight.h"
 #include "backend/cpu/head_screen.h"
 #include "backend/cpu/head_weight.h"
@@ -66,26 +67,29 @@ class CpuBackend final : public Backend {
     if (matrix.form == WeightForm::kTernary) {
       return FieldWeight::pack(matrix, arena_, pool_);
     }
-    return PanelWeight::pack(std::move(matrix), fast_, arena_, pool_);
+    return PanelWeight::pack(matrix, fast_, arena_, pool_);
   }
   Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix,
                                                        bool embeds) override {
-    if (!fast_) return std::unique_ptr<PreparedWeight>();
+    if (!fast_) return ExactHead::make(matrix, arena_, pool_);
     return HeadWeight::quantize(matrix, embeds, arena_, pool_);
   }
   Result<std::unique_ptr<LinearInput>> make_linear_input(
       std::int64_t max_rows, std::int64_t run,
       std::span<const PreparedWeight* const> consumers) override {
     CpuLinearInput::Forms forms{.code_group = run};
+    bool narrow = fast_;  // codes of 8 bits
     for (const PreparedWeight* consumer : consumers) {
       const auto& weight = *static_cast<const CpuWeight*>(consumer);
       const InputForm form = weight.input_form();
-      if (form == InputForm::kCodes) forms.code_group = std::gcd(forms.code_group, weight.group());
+      const bool codes = form == InputForm::kCodes || weight.screens_codes();
+      if (codes) forms.code_group = std::gcd(forms.code_group, weight.group());
+      narrow |= weight.screens_codes();
       forms.floats |= form == InputForm::kFloats;
       forms.bf16 |= form == InputForm::kBf16;
-      forms.codes |= form == InputForm::kCodes;
+      forms.codes |= codes;
     }
-    forms.code_form = fast_ ? kernels::ActForm::kInt8 : kernels::ActForm::kInt16;
+    forms.code_form = narrow ? kernels::ActForm::kInt8 : kernels::ActForm::kInt16;
     forms.code_group = std::gcd(forms.code_group, std::int64_t{kernels::kMostActGroup});
     return CpuLinearInput::allocate(max_rows, consumers.front()->cols(), forms);
   }
@@ -151,8 +155,8 @@ class CpuBackend final : public Backend {
 
   void top_logits(const LinearInput& x, const PreparedWeight& head, std::int32_t top,
                   TensorView out) override {
-    const auto* screened = dynamic_cast<const HeadWeight*>(&head);
-    if (screened != nullptr && out.rows <= HeadScreen::kMostRows && top <= HeadScreen::kMostTop &&
+    const auto* screened = dynamic_cast<const ScreenedHead*>(&head);
+    if (screened != nullptr && out.rows <= kFewLogitsRows && top <= HeadScreen::kMostTop &&
         screen_.worth_trying()) {
       read_ahead_of(head, out.rows);
       screen_.top_logits(table_, pool_, *screened, static_cast<const CpuLinearInput&>(x), top, out);

@@ -20,6 +20,9 @@ class CpuWeight : public PreparedWeight {
   // What multiply() reads.
   virtual InputForm input_form() const = 0;
 
+  // Whether a screen reads codes of 8 bits besides, of group() in-features at most.
+  virtual bool screens_codes() const { return false; }
+
   // What multiply() reads most of, panel by panel.
   virtual std::span<const std::byte> stream() const = 0;
 

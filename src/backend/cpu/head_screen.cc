@@ -5,6 +5,8 @@
 #include <functional>
 #include <limits>
 
+#include "backend/cpu/field_layout.h"
+
 namespace bitcpm {
 namespace {
 
@@ -38,35 +40,21 @@ bool HeadScreen::worth_trying() {
   return false;
 }
 
-void HeadScreen::find_group_norms(const HeadWeight& head, const CpuLinearInput& x,
-                                  std::int64_t rows) {
-  const auto width = static_cast<std::size_t>(head.group());
-  const auto groups = static_cast<std::size_t>(head.cols()) / width;
-  group_norms_.resize(static_cast<std::size_t>(rows) * groups);
-  for (std::int64_t t = 0; t < rows; ++t) {
-    const kernels::QuantizedRows row = x.quantized_from(t);
-    for (std::size_t g = 0; g < groups; ++g) {
-      double squares = 0;
-      for (std::size_t k = g * width; k < (g + 1) * width; ++k) {
-        const double value = code_value(row, k);
-        squares += value * value;
-      }
-      group_norms_[static_cast<std::size_t>(t) * groups + g] =
-          static_cast<float>(std::sqrt(squares) * 1.000001);  // no smaller, once rounded
-    }
+void HeadScreen::score(const kernels::KernelTable& table, ThreadPool& pool,
+                       const ScreenedHead& head, const CpuLinearInput& x, TensorView out) {
+  const std::size_t norms = head.norm_count();
+  norms_.resize(static_cast<std::size_t>(out.rows) * norms);
+  for (std::int64_t t = 0; t < out.rows; ++t) {
+    head.find_norms(x, t, norms_.data() + static_cast<std::size_t>(t) * norms);
   }
-}
-
-void HeadScreen::score(const kernels::KernelTable& table, ThreadPool& pool, const HeadWeight& head,
-                       const CpuLinearInput& x, TensorView out) {
-  const std::size_t groups = group_norms_.size() / static_cast<std::size_t>(out.rows);
-  stride_ = head.panels() * kernels::kFieldRows;
+  const std::size_t panels = field_panels(head.rows());
+  stride_ = panels * kernels::kFieldRows;
   bounds_.resize(static_cast<std::size_t>(out.rows) * stride_);
-  pool.parallel_for(head.panels(), kPanelsPerClaim, [&](std::size_t begin, std::size_t end) {
+  pool.parallel_for(panels, kPanelsPerClaim, [&](std::size_t begin, std::size_t end) {
     head.screen(table, begin, end, x, out);
     for (std::size_t t = 0; t < static_cast<std::size_t>(out.rows); ++t) {
       for (std::size_t panel = begin; panel < end; ++panel) {
-        head.bounds(table, panel, group_norms_.data() + t * groups,
+        head.bounds(table, panel, norms_.data() + t * norms,
                     bounds_.data() + t * stride_ + panel * kernels::kFieldRows);
       }
     }
@@ -83,21 +71,23 @@ void HeadScreen::mark_panels(TensorView out, std::int32_t top) {
     for (std::size_t r = 0; r < vocab; ++r) lower.add(score[r] - bound[r]);
     const float threshold = lower.value();
     for (std::size_t r = 0; r < vocab; ++r) {
-      if (score[r] + bound[r] >= threshold) marked_[r / kernels::kFieldRows] = 1;
+      const bool below = score[r] + bound[r] < threshold;  // no NaN is
+      if (!below) marked_[r / kernels::kFieldRows] = 1;
     }
   }
 }
 
 void HeadScreen::top_logits(const kernels::KernelTable& table, ThreadPool& pool,
-                            const HeadWeight& head, const CpuLinearInput& x, std::int32_t top,
+                            const ScreenedHead& head, const CpuLinearInput& x, std::int32_t top,
                             TensorView out) {
-  find_group_norms(head, x, out.rows);
   score(table, pool, head, x, out);
   mark_panels(out, top);
-  pool.parallel_for(head.panels(), kPanelsPerClaim, [&](std::size_t begin, std::size_t end) {
+  // Panels of the product in one of the screen.
+  const auto each = kernels::kFieldRows / static_cast<std::size_t>(head.panel_rows());
+  pool.parallel_for(marked_.size(), kPanelsPerClaim, [&](std::size_t begin, std::size_t end) {
     for (std::size_t panel = begin; panel < end; ++panel) {
       if (marked_[panel] != 0) {
-        head.multiply(table, panel, panel + 1, x, 0, out);
+        head.multiply(table, panel * each, std::min(head.panels(), (panel + 1) * each), x, 0, out);
         continue;
       }
       const auto first = static_cast<std::int64_t>(panel * kernels::kFieldRows);
@@ -107,8 +97,8 @@ void HeadScreen::top_logits(const kernels::KernelTable& table, ThreadPool& pool,
       }
     }
   });
-  // The screen reads 4.5 bits per weight and the product 8.25; it has paid if fewer than this share
-  // of the panels had to be multiplied after all.
+  // A screen reads 4.5 bits per weight for a product's 8.25, or 9 for 16; it has paid if fewer than
+  // this share of the panels had to be multiplied after all.
   constexpr double kBreakEven = 0.4;
   const auto marked = static_cast<double>(std::count(marked_.begin(), marked_.end(), 1));
   const bool paid = marked < kBreakEven * static_cast<double>(marked_.size());

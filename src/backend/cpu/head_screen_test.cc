@@ -2,10 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <random>
+#include <span>
 
+#include "backend/cpu/exact_head.h"
+#include "backend/cpu/field_layout.h"
+#include "backend/cpu/head_weight.h"
 #include "base/dtype.h"
 #include "kernels/dispatch.h"
 
@@ -42,15 +48,21 @@ QuantizedMatrix make_matrix() {
   return matrix;
 }
 
+enum class Kind { kFast, kExact };
+constexpr Kind kKinds[] = {Kind::kFast, Kind::kExact};
+
 struct Fixture {
-  ThreadPool pool{2};
-  Arena arena;
-  kernels::KernelTable table = best_table();
-  QuantizedMatrix matrix = make_matrix();
-  std::unique_ptr<PreparedWeight> weight = HeadWeight::quantize(matrix, true, arena, pool).value();
-  const HeadWeight& head = static_cast<const HeadWeight&>(*weight);
-  std::unique_ptr<LinearInput> input = CpuLinearInput::allocate(4, kCols, {.codes = true}).value();
-  CpuLinearInput& x = static_cast<CpuLinearInput&>(*input);
+  explicit Fixture(Kind kind) {
+    weight = (kind == Kind::kFast ? HeadWeight::quantize(matrix, true, arena, pool)
+                                  : ExactHead::make(matrix, arena, pool))
+                 .value();
+    const CpuLinearInput::Forms forms{
+        .floats = kind == Kind::kExact, .codes = true, .code_group = head().group()};
+    input = CpuLinearInput::allocate(4, kCols, forms).value();
+  }
+
+  const ScreenedHead& head() const { return static_cast<const ScreenedHead&>(*weight); }
+  CpuLinearInput& x() { return static_cast<CpuLinearInput&>(*input); }
 
   // Rows that point towards some weights, so that a few logits stand out, or nowhere.
   void fill(unsigned seed, bool peaked) {
@@ -62,86 +74,121 @@ struct Fixture {
       for (std::int64_t k = 0; k < kCols; ++k) {
         values.push_back(normal(rng) * 0.1f + (peaked ? 30 * value_of(matrix, towards, k) : 0.0f));
       }
-      x.put(table, t, 0, values.data(), kCols);
+      x().put(table, t, 0, values.data(), kCols);
     }
   }
+
+  std::vector<float> product(std::int64_t rows) {
+    std::vector<float> logits(static_cast<std::size_t>(rows * kRows));
+    head().multiply(table, 0, head().panels(), x(), 0,
+                    TensorView::dense(logits.data(), rows, kRows));
+    return logits;
+  }
+
+  ThreadPool pool{2};
+  Arena arena;
+  kernels::KernelTable table = best_table();
+  QuantizedMatrix matrix = make_matrix();
+  std::unique_ptr<PreparedWeight> weight;
+  std::unique_ptr<LinearInput> input;
 };
 
 // Protects: no screened score is further from its logit than its bound says.
 TEST(HeadScreen, BoundsHold) {
-  Fixture f;
-  for (unsigned seed = 0; seed < 8; ++seed) {
-    f.fill(seed, seed % 2 == 0);
-    std::vector<float> scores(kRows);
-    std::vector<float> logits(kRows);
-    f.head.screen(f.table, 0, f.head.panels(), f.x, TensorView::dense(scores.data(), 1, kRows));
-    f.head.multiply(f.table, 0, f.head.panels(), f.x, 0,
-                    TensorView::dense(logits.data(), 1, kRows));
-    std::vector<float> norms;
-    for (std::int64_t g = 0; g < kCols / f.head.group(); ++g) {
-      double squares = 0;
-      for (std::int64_t k = g * f.head.group(); k < (g + 1) * f.head.group(); ++k) {
-        squares += std::pow(code_value(f.x.quantized_from(0), static_cast<std::size_t>(k)), 2);
+  for (const Kind kind : kKinds) {
+    Fixture f(kind);
+    for (unsigned seed = 0; seed < 8; ++seed) {
+      f.fill(seed, seed % 2 == 0);
+      std::vector<float> scores(kRows);
+      f.head().screen(f.table, 0, field_panels(kRows), f.x(),
+                      TensorView::dense(scores.data(), 1, kRows));
+      const std::vector<float> logits = f.product(1);
+      std::vector<float> norms(f.head().norm_count());
+      f.head().find_norms(f.x(), 0, norms.data());
+      float closest = 1;
+      for (std::size_t row = 0; row < kRows; ++row) {
+        float bounds[kernels::kFieldRows];
+        f.head().bounds(f.table, row / kernels::kFieldRows, norms.data(), bounds);
+        const float bound = bounds[row % kernels::kFieldRows];
+        ASSERT_LE(std::abs(scores[row] - logits[row]), bound) << row;
+        if (row != 77) closest = std::min(closest, 1 - std::abs(scores[row] - logits[row]) / bound);
       }
-      norms.push_back(static_cast<float>(std::sqrt(squares)) * 1.000001f);
+      EXPECT_LT(closest, 0.9f) << "the bounds say nothing";
     }
-    float closest = 1;
-    for (std::int64_t r = 0; r < kRows; ++r) {
-      float bounds[kernels::kFieldRows];
-      const auto row = static_cast<std::size_t>(r);
-      f.head.bounds(f.table, row / kernels::kFieldRows, norms.data(), bounds);
-      const float bound = bounds[row % kernels::kFieldRows];
-      ASSERT_LE(std::abs(scores[row] - logits[row]), bound) << r;
-      if (r != 77) closest = std::min(closest, 1 - std::abs(scores[row] - logits[row]) / bound);
+  }
+}
+
+// What screening must give for one row: the `top` largest of `want`, ties included, bit for bit.
+void expect_top(std::span<const float> got, std::span<const float> want, int top) {
+  std::vector<float> sorted(want.begin(), want.end());
+  std::sort(sorted.begin(), sorted.end(), std::greater<>());
+  for (std::size_t r = 0; r < want.size(); ++r) {
+    if (got[r] == -INFINITY) {
+      ASSERT_LT(want[r], sorted[static_cast<std::size_t>(top) - 1]);
+    } else {
+      ASSERT_EQ(std::memcmp(&got[r], &want[r], 4), 0);
     }
-    EXPECT_LT(closest, 0.9f) << "the bounds say nothing";
   }
 }
 
 // Protects: the k largest logits, ties included, are those of the full product bit for bit, for one
 // to four rows, whether or not anything stands out.
 TEST(HeadScreen, TopLogitsAreThoseOfTheProduct) {
-  Fixture f;
-  HeadScreen screen;
-  for (unsigned seed = 0; seed < 40; ++seed) {
-    f.fill(seed, seed % 3 != 0);
-    const std::int64_t rows = 1 + seed % 4;
-    const int top = seed % 5 == 0 ? 64 : 1 + static_cast<int>(seed % 7);
-    std::vector<float> full(static_cast<std::size_t>(rows * kRows));
-    std::vector<float> got(full.size(), NAN);
-    f.head.multiply(f.table, 0, f.head.panels(), f.x, 0,
-                    TensorView::dense(full.data(), rows, kRows));
-    screen.top_logits(f.table, f.pool, f.head, f.x, top,
-                      TensorView::dense(got.data(), rows, kRows));
-    for (std::int64_t t = 0; t < rows; ++t) {
-      const std::span<const float> want(full.data() + t * kRows, kRows);
-      std::vector<float> sorted(want.begin(), want.end());
-      std::sort(sorted.begin(), sorted.end(), std::greater<>());
-      for (std::int64_t r = 0; r < kRows; ++r) {
-        const float value = got[static_cast<std::size_t>(t * kRows + r)];
-        const float expected = want[static_cast<std::size_t>(r)];
-        if (value == -INFINITY) {
-          ASSERT_LT(expected, sorted[static_cast<std::size_t>(top) - 1]);
-        } else {
-          ASSERT_EQ(std::memcmp(&value, &expected, 4), 0);
-        }
+  for (const Kind kind : kKinds) {
+    Fixture f(kind);
+    HeadScreen screen;
+    for (unsigned seed = 0; seed < 40; ++seed) {
+      f.fill(seed, seed % 3 != 0);
+      const std::int64_t rows = 1 + seed % 4;
+      const int top = seed % 5 == 0 ? 64 : 1 + static_cast<int>(seed % 7);
+      const std::vector<float> full = f.product(rows);
+      std::vector<float> got(full.size(), NAN);
+      screen.top_logits(f.table, f.pool, f.head(), f.x(), top,
+                        TensorView::dense(got.data(), rows, kRows));
+      for (std::int64_t t = 0; t < rows; ++t) {
+        expect_top({got.data() + t * kRows, kRows}, {full.data() + t * kRows, kRows}, top);
       }
     }
   }
 }
 
+// Protects: the screen of `exact` prunes even where no logit stands out, since it is off by far
+// less than logits differ; that of `fast` where one does.
+TEST(HeadScreen, MostRowsAreNeverMultiplied) {
+  for (const Kind kind : kKinds) {
+    Fixture f(kind);
+    HeadScreen screen;
+    f.fill(3, kind == Kind::kFast);
+    std::vector<float> got(kRows);
+    screen.top_logits(f.table, f.pool, f.head(), f.x(), 1, TensorView::dense(got.data(), 1, kRows));
+    EXPECT_GE(std::count(got.begin(), got.end(), -INFINITY), kRows / 2);
+  }
+}
+
+// Protects: a NaN among the activations is not screened away.
+TEST(HeadScreen, NansAreKept) {
+  Fixture f(Kind::kExact);
+  HeadScreen screen;
+  const std::vector<float> values(kCols, NAN);
+  f.x().put(f.table, 0, 0, values.data(), kCols);
+  std::vector<float> got(kRows);
+  screen.top_logits(f.table, f.pool, f.head(), f.x(), 1, TensorView::dense(got.data(), 1, kRows));
+  for (const float logit : got) EXPECT_TRUE(std::isnan(logit));
+}
+
 // Protects: rows read back for embeddings are the stored values to 1/4000 of their group's largest.
 TEST(HeadWeight, RowsReadBack) {
-  Fixture f;
+  Fixture f(Kind::kFast);
+  const auto& head = static_cast<const HeadWeight&>(*f.weight);
   std::vector<float> row(kCols);
   for (std::int64_t r = 0; r < kRows; ++r) {
-    f.head.copy_row(r, 2.0f, row.data());
-    for (std::int64_t g = 0; g < kCols; g += f.head.group()) {
+    head.copy_row(r, 2.0f, row.data());
+    for (std::int64_t g = 0; g < kCols; g += head.group()) {
       float largest = 0;
-      for (std::int64_t k = g; k < g + f.head.group(); ++k) {
+      for (std::int64_t k = g; k < g + head.group(); ++k) {
         largest = std::max(largest, std::abs(value_of(f.matrix, r, k)));
       }
-      for (std::int64_t k = g; k < g + f.head.group(); ++k) {
+      for (std::int64_t k = g; k < g + head.group(); ++k) {
         const float error =
             std::abs(row[static_cast<std::size_t>(k)] / 2 - value_of(f.matrix, r, k));
         ASSERT_LE(error, largest / 1900) << r << ", " << k;

@@ -60,22 +60,30 @@ Status HeadWeight::allocate(const QuantizedMatrix& matrix, bool embeds, Arena& a
 Result<std::unique_ptr<PreparedWeight>> HeadWeight::quantize(const QuantizedMatrix& matrix,
                                                              bool embeds, Arena& arena,
                                                              ThreadPool& pool) {
+  return quantize(matrix, embeds, arena, pool, [](std::int64_t, const float*, const float*) {});
+}
+
+Result<std::unique_ptr<PreparedWeight>> HeadWeight::quantize(const QuantizedMatrix& matrix,
+                                                             bool embeds, Arena& arena,
+                                                             ThreadPool& pool, const SawRow& saw) {
   BITCPM_CHECK(matrix.form != WeightForm::kTernary && matrix.cols % 32 == 0);
   std::unique_ptr<HeadWeight> weight(new HeadWeight);
   BITCPM_TRY(weight->allocate(matrix, embeds, arena));
   pool.parallel_for(weight->panels(), 4, [&](std::size_t begin, std::size_t end) {
     std::vector<float> values(static_cast<std::size_t>(matrix.cols));
+    std::vector<float> rounded(values.size());
     const auto first = static_cast<std::int64_t>(begin * kFieldRows);
     const auto last = std::min(matrix.rows, static_cast<std::int64_t>(end * kFieldRows));
     for (std::int64_t row = first; row < last; ++row) {
       decode_row(matrix, row, values);
-      weight->quantize_row(row, values.data());
+      weight->quantize_row(row, values.data(), rounded.data());
+      saw(row, values.data(), rounded.data());
     }
   });
   return std::unique_ptr<PreparedWeight>(std::move(weight));
 }
 
-void HeadWeight::quantize_row(std::int64_t row, const float* values) {
+void HeadWeight::quantize_row(std::int64_t row, const float* values, float* rounded) {
   const auto r = static_cast<std::size_t>(row);
   const auto cols = static_cast<std::size_t>(cols_);
   const auto width = static_cast<std::size_t>(group_);
@@ -93,6 +101,7 @@ void HeadWeight::quantize_row(std::int64_t row, const float* values) {
     float squares = 0;
     for (std::size_t k = 0; k < width; ++k) {
       const float code = std::clamp(std::nearbyint(in[k] * inverse), -127.0f, 127.0f);
+      rounded[g * width + k] = step * code;
       const int byte = static_cast<int>(code) + kInt8WeightZero;
       store(row, g * width + k, byte);
       const auto low = static_cast<float>(byte % 16 - 8);
@@ -140,11 +149,23 @@ void HeadWeight::screen(const kernels::KernelTable& table, std::size_t first, st
                        static_cast<std::size_t>(out.stride)});
 }
 
-void HeadWeight::bounds(const kernels::KernelTable& table, std::size_t panel,
-                        const float* group_norms, float* out) const {
-  const auto groups = static_cast<std::size_t>(cols_ / group_);
-  table.scaled_norms(norms_.as<std::uint16_t>() + panel * groups * kFieldRows, groups, group_norms,
-                     out);
+void HeadWeight::find_norms(const CpuLinearInput& x, std::int64_t t, float* norms) const {
+  const auto width = static_cast<std::size_t>(group_);
+  const kernels::QuantizedRows row = x.quantized_from(t);
+  for (std::size_t g = 0; g < norm_count(); ++g) {
+    double squares = 0;
+    for (std::size_t k = g * width; k < (g + 1) * width; ++k) {
+      const double value = code_value(row, k);
+      squares += value * value;
+    }
+    norms[g] = static_cast<float>(std::sqrt(squares) * 1.000001);  // no smaller, once rounded
+  }
+}
+
+void HeadWeight::bounds(const kernels::KernelTable& table, std::size_t panel, const float* norms,
+                        float* out) const {
+  table.scaled_norms(norms_.as<std::uint16_t>() + panel * norm_count() * kFieldRows, norm_count(),
+                     norms, out);
 }
 
 void HeadWeight::copy_row(std::int64_t row, float scale, float* out) const {

@@ -6,7 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "backend/cpu/cpu_weight.h"
+#include "backend/cpu/screened_head.h"
+#include "base/function_ref.h"
 #include "tensor/arena.h"
 
 namespace bitcpm {
@@ -15,7 +16,7 @@ namespace bitcpm {
 // as two nibble planes (kernels/quantized.h). The upper plane with its bounds is a screen: a logit
 // computed from it alone is off by at most the norm of what the lower plane holds times the norm of
 // the activations, group by group (Cauchy and Schwarz).
-class HeadWeight final : public CpuWeight {
+class HeadWeight final : public ScreenedHead {
  public:
   // `embeds`: keeps four more bits of every weight, so that copy_row() is good enough for
   // embeddings: where the matrix is bf16, rounding what it returns to bf16 gives back every weight
@@ -23,6 +24,13 @@ class HeadWeight final : public CpuWeight {
   static Result<std::unique_ptr<PreparedWeight>> quantize(const QuantizedMatrix& matrix,
                                                           bool embeds, Arena& arena,
                                                           ThreadPool& pool);
+
+  // The same; calls saw(row, values, rounded) with every row as it is and as multiply() has it,
+  // from any thread.
+  using SawRow = FunctionRef<void(std::int64_t row, const float* values, const float* rounded)>;
+  static Result<std::unique_ptr<PreparedWeight>> quantize(const QuantizedMatrix& matrix,
+                                                          bool embeds, Arena& arena,
+                                                          ThreadPool& pool, const SawRow& saw);
 
   // What files call the layout, without and with what embeddings need (docs/formats/packed.md): a
   // change of bytes is a new name.
@@ -33,6 +41,10 @@ class HeadWeight final : public CpuWeight {
   static std::vector<SectionSize> sections_of(const ImageInfo& info);
   static std::unique_ptr<PreparedWeight> adopt(const ImageInfo& info, std::vector<Buffer> sections);
   WeightImage image() const override;
+
+  static std::size_t groups_of(std::int64_t cols) {
+    return static_cast<std::size_t>(cols / group_of(cols));
+  }
 
   std::int64_t rows() const override { return rows_; }
   std::int64_t cols() const override { return cols_; }
@@ -49,14 +61,13 @@ class HeadWeight final : public CpuWeight {
                 const CpuLinearInput& x, std::int64_t token, TensorView out) const override;
   void copy_row(std::int64_t row, float scale, float* out) const override;
 
-  // multiply() from the upper nibbles alone.
+  // multiply() from the upper nibbles alone. Norms: those of each group's activations.
+  std::size_t norm_count() const override { return static_cast<std::size_t>(cols_ / group_); }
+  void find_norms(const CpuLinearInput& x, std::int64_t t, float* norms) const override;
   void screen(const kernels::KernelTable& table, std::size_t first, std::size_t last,
-              const CpuLinearInput& x, TensorView out) const;
-
-  // out[r], r < 64: how far screen() may be from multiply() for the rows of one panel, rounding
-  // included. group_norms: Euclidean norms of the activations of each group.
-  void bounds(const kernels::KernelTable& table, std::size_t panel, const float* group_norms,
-              float* out) const;
+              const CpuLinearInput& x, TensorView out) const override;
+  void bounds(const kernels::KernelTable& table, std::size_t panel, const float* norms,
+              float* out) const override;
 
  private:
   struct Sizes {
@@ -67,7 +78,7 @@ class HeadWeight final : public CpuWeight {
 
   HeadWeight() = default;
   Status allocate(const QuantizedMatrix& matrix, bool embeds, Arena& arena);
-  void quantize_row(std::int64_t row, const float* values);
+  void quantize_row(std::int64_t row, const float* values, float* rounded);
   void store(std::int64_t row, std::size_t k, int byte);
   kernels::Int8Fields fields() const;
 

@@ -36,8 +36,9 @@ void to_panels(const std::uint32_t* in, std::size_t rows, std::size_t width, std
 
 }  // namespace
 
-Result<std::unique_ptr<PreparedWeight>> PanelWeight::pack(QuantizedMatrix matrix, bool bf16_input,
-                                                          Arena& arena, ThreadPool& pool) {
+Result<std::unique_ptr<PreparedWeight>> PanelWeight::pack(const QuantizedMatrix& matrix,
+                                                          bool bf16_input, Arena& arena,
+                                                          ThreadPool& pool) {
   const auto rows = static_cast<std::size_t>(matrix.rows);
   const auto cols = static_cast<std::size_t>(matrix.cols);
   BITCPM_CHECK(matrix.form != WeightForm::kTernary);

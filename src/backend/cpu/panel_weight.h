@@ -13,8 +13,9 @@ class PanelWeight final : public CpuWeight {
  public:
   // Requires a dense form. With `bf16_input`, weights of bf16 meet activations of bf16, others of
   // f32. Errors: kExhausted (no memory).
-  static Result<std::unique_ptr<PreparedWeight>> pack(QuantizedMatrix matrix, bool bf16_input,
-                                                      Arena& arena, ThreadPool& pool);
+  static Result<std::unique_ptr<PreparedWeight>> pack(const QuantizedMatrix& matrix,
+                                                      bool bf16_input, Arena& arena,
+                                                      ThreadPool& pool);
 
   std::int64_t rows() const override { return rows_; }
   std::int64_t cols() const override { return cols_; }
