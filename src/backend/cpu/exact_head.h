@@ -13,8 +13,8 @@ namespace bitcpm {
 // The head in `exact` numerics: the weights as they are, multiplied in f32, and beside them the
 // 8-bit head of `fast` as a screen of half the bytes. With w and x what is multiplied, w' and x'
 // what the screen has of them, by groups of in-features:
-//   |w x - w' x'| <= |w - w'| |x| + |w'| |x - x'|   (Cauchy and Schwarz), and the roundings of
-//   both.
+//   |w x - w' x'| <= |w - w'| |x| + |w'| |x - x'|  (Cauchy and Schwarz)
+// and the roundings of both.
 class ExactHead final : public ScreenedHead {
  public:
   // Requires a dense form. Errors: kExhausted.
@@ -54,8 +54,9 @@ class ExactHead final : public ScreenedHead {
 
   std::unique_ptr<PanelWeight> weights_;
   std::unique_ptr<HeadWeight> coarse_;
-  Buffer errors_,
-      sizes_;  // [panels][groups][64] bf16, rounded up: |w - w'| and the larger of |w|, |w'|
+  // [panels][groups][64] bf16, rounded up
+  Buffer errors_;  // |w - w'|
+  Buffer sizes_;   // the larger of |w| and |w'|
 };
 
 }  // namespace bitcpm
