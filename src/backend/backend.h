@@ -80,8 +80,7 @@ class Backend {
 
   // Errors of the next six: kExhausted (no memory).
   virtual Result<std::unique_ptr<PreparedWeight>> prepare(QuantizedMatrix matrix) = 0;
-  // The matrix in a form of its own for logits, and if it `embeds`, for embed() too; null if
-  // prepare()'s serves for both.
+  // The matrix in a form of its own for logits, and if it `embeds`, for embed() too.
   virtual Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix,
                                                                bool embeds) = 0;
   // `run`: columns that one step of an operation writes, at the least; a divisor of the width.

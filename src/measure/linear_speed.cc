@@ -38,10 +38,7 @@ Result<QuantizedMatrix> copy_of(const QuantizedMatrix& from) {
 // What the head and the other matrices become in the model.
 Result<std::unique_ptr<PreparedWeight>> prepare(Backend& backend, const QuantizedMatrix& matrix,
                                                 bool is_head) {
-  if (is_head) {
-    BITCPM_ASSIGN(std::unique_ptr<PreparedWeight> head, backend.prepare_head(matrix, false));
-    if (head != nullptr) return head;
-  }
+  if (is_head) return backend.prepare_head(matrix, false);
   BITCPM_ASSIGN(QuantizedMatrix copy, copy_of(matrix));
   return backend.prepare(std::move(copy));
 }

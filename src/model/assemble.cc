@@ -35,7 +35,7 @@ class Assembler {
   }
 
  private:
-  // The embedding, and the head if they are one matrix: in whichever form serves both.
+  // The embedding, and the head if they are one matrix: in a form that serves both.
   Status tables(ModelWeights& weights) {
     BITCPM_ASSIGN(SourceWeight source, next_());
     if (head_tied_) {
@@ -43,7 +43,7 @@ class Assembler {
       if (weights.lm_head == nullptr) {
         BITCPM_ASSIGN(weights.lm_head, backend_.prepare_head(source.matrix, true));
       }
-      if (weights.lm_head != nullptr) return {};
+      return {};
     }
     BITCPM_ASSIGN(weights.embed_tokens, prepared(std::move(source)));
     return {};
@@ -51,10 +51,8 @@ class Assembler {
 
   Result<std::unique_ptr<PreparedWeight>> head() {
     BITCPM_ASSIGN(SourceWeight source, next_());
-    if (source.ready == nullptr) {
-      BITCPM_ASSIGN(source.ready, backend_.prepare_head(source.matrix, false));
-    }
-    return prepared(std::move(source));
+    if (source.ready != nullptr) return std::move(source.ready);
+    return backend_.prepare_head(source.matrix, false);
   }
 
   Result<std::unique_ptr<PreparedWeight>> projection() {

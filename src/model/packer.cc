@@ -41,7 +41,7 @@ Status append_slot(const TensorSlot& slot, bool serves_head, QuantizedMatrix mat
   if (!serves_head) return {};
   BITCPM_ASSIGN(const std::unique_ptr<PreparedWeight> head,
                 backend.prepare_head(matrix, slot.kind == SlotKind::kEmbedding));
-  if (head == nullptr || head->image().info.layout.empty()) return {};
+  if (head->image().info.layout.empty()) return {};
   return append_image(head->image(), writer, tensor);
 }
 

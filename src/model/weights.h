@@ -21,10 +21,10 @@ struct ModelWeights {
   std::unique_ptr<PreparedWeight> embed_tokens;  // [vocab, hidden]; null: lm_head serves
   std::vector<LayerWeights> layers;
   Buffer norm;                              // [hidden]
-  std::unique_ptr<PreparedWeight> lm_head;  // [vocab, hidden]; null: embed_tokens serves
+  std::unique_ptr<PreparedWeight> lm_head;  // [vocab, hidden]
 
   const PreparedWeight& embedding() const { return embed_tokens ? *embed_tokens : *lm_head; }
-  const PreparedWeight& head() const { return lm_head ? *lm_head : *embed_tokens; }
+  const PreparedWeight& head() const { return *lm_head; }
   std::size_t bytes() const;
   // What a forward pass with `logits_rows` rows of logits reads.
   std::size_t pass_bytes(std::int64_t logits_rows) const;

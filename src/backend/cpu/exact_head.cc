@@ -41,8 +41,8 @@ Result<std::unique_ptr<PreparedWeight>> ExactHead::make(const QuantizedMatrix& m
                                                         ThreadPool& pool) {
   std::unique_ptr<ExactHead> head(new ExactHead);
   BITCPM_ASSIGN(head->weights_, as<PanelWeight>(PanelWeight::pack(matrix, false, arena, pool)));
-  const std::size_t groups = HeadWeight::groups_of(matrix.cols);
-  const std::size_t bytes = field_panels(matrix.rows) * kFieldRows * groups * sizeof(std::uint16_t);
+  const std::size_t bytes =
+      field_panels(matrix.rows) * kFieldRows * head->groups() * sizeof(std::uint16_t);
   head->errors_ = arena.take(bytes);
   head->sizes_ = arena.take(bytes);
   if (head->errors_.size() < bytes || head->sizes_.size() < bytes) {
@@ -51,21 +51,19 @@ Result<std::unique_ptr<PreparedWeight>> ExactHead::make(const QuantizedMatrix& m
                                        std::to_string(matrix.cols)};
   }
   const auto keep = [&](std::int64_t row, const float* values, const float* rounded) {
-    head->keep_norms(row, groups, values, rounded);
+    head->keep_norms(row, values, rounded);
   };
   BITCPM_ASSIGN(head->coarse_,
                 as<HeadWeight>(HeadWeight::quantize(matrix, false, arena, pool, keep)));
   return std::unique_ptr<PreparedWeight>(std::move(head));
 }
 
-void ExactHead::keep_norms(std::int64_t row, std::size_t groups, const float* values,
-                           const float* rounded) {
-  const auto r = static_cast<std::size_t>(row);
-  const std::size_t width = static_cast<std::size_t>(cols()) / groups;
-  for (std::size_t g = 0; g < groups; ++g) {
+void ExactHead::keep_norms(std::int64_t row, const float* values, const float* rounded) {
+  const std::size_t width = static_cast<std::size_t>(cols()) / groups();
+  for (std::size_t g = 0; g < groups(); ++g) {
     const float* v = values + g * width;
     const float* w = rounded + g * width;
-    const std::size_t at = (r / kFieldRows * groups + g) * kFieldRows + r % kFieldRows;
+    const std::size_t at = group_place(static_cast<std::size_t>(row), groups(), g);
     errors_.as<std::uint16_t>()[at] = norm(width, [&](std::size_t k) { return v[k] - w[k]; });
     sizes_.as<std::uint16_t>()[at] = std::max(norm(width, [&](std::size_t k) { return v[k]; }),
                                               norm(width, [&](std::size_t k) { return w[k]; }));

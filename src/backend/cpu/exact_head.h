@@ -28,6 +28,7 @@ class ExactHead final : public ScreenedHead {
   std::size_t top_logits_bytes() const override;
   std::size_t panels() const override { return weights_->panels(); }
   std::int64_t panel_rows() const override { return weights_->panel_rows(); }
+  // Of a few rows, which are bound by memory.
   std::span<const std::byte> stream() const override { return coarse_->stream(); }
   InputForm input_form() const override { return weights_->input_form(); }
   bool screens_codes() const override { return true; }
@@ -49,8 +50,8 @@ class ExactHead final : public ScreenedHead {
 
  private:
   ExactHead() = default;
-  std::size_t groups() const { return static_cast<std::size_t>(cols() / coarse_->group()); }
-  void keep_norms(std::int64_t row, std::size_t groups, const float* values, const float* rounded);
+  std::size_t groups() const { return HeadWeight::groups_of(cols()); }
+  void keep_norms(std::int64_t row, const float* values, const float* rounded);
 
   std::unique_ptr<PanelWeight> weights_;
   std::unique_ptr<HeadWeight> coarse_;

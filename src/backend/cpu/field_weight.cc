@@ -71,7 +71,7 @@ Result<std::unique_ptr<PreparedWeight>> FieldWeight::pack(const QuantizedMatrix&
     for (std::size_t r = 0; r < kFieldRows && panel * kFieldRows + r < rows; ++r) {
       const std::size_t row = panel * kFieldRows + r;
       for (std::size_t g = 0; g < groups; ++g) {
-        out[(panel * groups + g) * kFieldRows + r] = scales[row * groups + g];
+        out[group_place(row, groups, g)] = scales[row * groups + g];
       }
     }
   });

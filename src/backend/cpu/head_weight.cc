@@ -111,7 +111,7 @@ void HeadWeight::quantize_row(std::int64_t row, const float* values, float* roun
       fine_.as<std::uint8_t>()[(r * cols + g * width + k) / 2] |=
           static_cast<std::uint8_t>((static_cast<int>(rest) + 8) << 4 * (k % 2));
     }
-    const std::size_t at = (r / kFieldRows * (cols / width) + g) * kFieldRows + r % kFieldRows;
+    const std::size_t at = group_place(r, cols / width, g);
     scales_.as<std::uint16_t>()[at] = scale;
     // A little more, for the roundings of the bound itself.
     norms_.as<std::uint16_t>()[at] =

@@ -62,7 +62,7 @@ class HeadWeight final : public ScreenedHead {
   void copy_row(std::int64_t row, float scale, float* out) const override;
 
   // multiply() from the upper nibbles alone. Norms: those of each group's activations.
-  std::size_t norm_count() const override { return static_cast<std::size_t>(cols_ / group_); }
+  std::size_t norm_count() const override { return groups_of(cols_); }
   void find_norms(const CpuLinearInput& x, std::int64_t t, float* norms) const override;
   void screen(const kernels::KernelTable& table, std::size_t first, std::size_t last,
               const CpuLinearInput& x, TensorView out) const override;

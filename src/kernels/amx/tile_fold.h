@@ -10,19 +10,7 @@ struct TileSums {
   alignas(64) int32_t field[kFields][kTileRows][16];
 };
 
-// A panel's rows of floats for the tokens of a tile.
-struct TileRows {
-  alignas(64) float token[kTileRows][kFieldRows];
-};
-inline constexpr TileRows kNoRows = {};
-
-// Where the fold of one tile's sums by one chunk goes.
-struct TileTarget {
-  TileRows* inner;         // sums of the weight group so far
-  const TileRows* before;  // totals so far
-  float* after;            // of the first token, `stride` apart
-  size_t stride;
-};
+static_assert(kTileRows <= kMostFolded, "fold_rows() has zeros for every token of a tile");
 
 // The fold of one tile's sums, a token at a time. Products keep the tile unit busy for 16 cycles
 // each, in which the vector units fold a token for nothing. Done at a stretch, each waits for the
@@ -34,13 +22,13 @@ class TileFold {
 
   // sums: of `tokens` tokens by one chunk. scales: of the tokens, `scale_stride` apart
   TileFold(const TileSums& sums, size_t tokens, const Chunk& chunk, const float* scales,
-           size_t scale_stride, const TileTarget& target)
+           size_t scale_stride, const FoldRows& rows)
       : sums_(&sums),
         tokens_(tokens),
         weights_(chunk),
         scales_(scales),
         scale_stride_(scale_stride),
-        target_(target),
+        rows_(rows),
         first_(chunk.first),
         last_(chunk.last) {}
 
@@ -48,11 +36,12 @@ class TileFold {
   // contain.
   [[gnu::always_inline]] inline void token(size_t t) {
     if (t >= tokens_) return;
-    fold_token(Whole || first_, Whole || last_, weights_, *scales_,
-               {target_.inner->token[t], target_.before->token[t], target_.after},
-               [&](size_t f) { return I16x{_mm512_load_si512(sums_->field[f][t])}; });
+    fold_token(
+        Whole || first_, Whole || last_, weights_, *scales_,
+        {rows_.row.inner + t * kFieldRows, rows_.row.before + t * kFieldRows, rows_.row.after},
+        [&](size_t f) { return I16x{_mm512_load_si512(sums_->field[f][t])}; });
     scales_ += scale_stride_;
-    target_.after += target_.stride;
+    rows_.row.after += rows_.after_stride;
   }
 
  private:
@@ -61,7 +50,7 @@ class TileFold {
   WeightScales weights_;
   const float* scales_ = nullptr;
   size_t scale_stride_ = 0;
-  TileTarget target_ = {};
+  FoldRows rows_ = {};
   bool first_ = false;
   bool last_ = false;
 };

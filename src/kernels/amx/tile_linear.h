@@ -14,8 +14,8 @@ constexpr size_t kBlockTiles = 4;  // tiles of tokens that share the decoding
 struct TileScratch {
   ChunkWeights weights;
   TileSums sums[2];
-  TileRows inner[kBlockTiles];
-  TileRows totals[kBlockTiles];
+  alignas(64) float inner[kBlockTiles][kTileRows][kFieldRows];
+  alignas(64) float totals[kBlockTiles][kTileRows][kFieldRows];
 };
 
 // One panel by a block of tiles; tile i begins at token starts[i] and has `tokens`. The sums of one
@@ -24,7 +24,6 @@ template <ActForm Act, bool Whole, class Weights>
 inline void tile_block(const Weights& w, size_t panel, const QuantizedIo& io, const size_t* starts,
                        size_t tiles, size_t tokens, TileScratch& scratch) {
   const size_t groups = w.cols / io.x.group;
-  const bool cut = (panel + 1) * kFieldRows > w.rows;
   TileFold<Whole> fold;
   size_t side = 0;  // of scratch.sums that is written next
   for (size_t group = 0; group < groups; ++group) {
@@ -32,20 +31,14 @@ inline void tile_block(const Weights& w, size_t panel, const QuantizedIo& io, co
     decode_chunk<Act>(w, panel, chunk, scratch.weights);
     for (size_t i = 0; i < tiles; ++i, side = 1 - side) {
       multiply_chunk<Act>(io, starts[i], chunk, scratch.weights, scratch.sums[side], fold);
-      TileRows& totals = scratch.totals[i];
-      TileTarget target{&scratch.inner[i], &totals, totals.token[0], kFieldRows};
-      if (chunk.begin < w.group) target.before = &kNoRows;
-      if (group + 1 == groups && !cut) {
-        target.after = io.y + starts[i] * io.ldy + panel * kFieldRows;
-        target.stride = io.ldy;
-      }
-      const float* scales = io.x.scales + starts[i] * groups + group;
-      fold = TileFold<Whole>(scratch.sums[side], tokens, chunk, scales, groups, target);
+      fold = TileFold<Whole>(
+          scratch.sums[side], tokens, chunk, io.x.scales + starts[i] * groups + group, groups,
+          fold_rows(w, panel, chunk, io, starts[i], scratch.inner[i][0], scratch.totals[i][0]));
     }
   }
   for (size_t t = 0; t < tokens; ++t) fold.token(t);
-  for (size_t i = 0; cut && i < tiles; ++i) {
-    copy_cut_panel(w, panel, io, starts[i], tokens, scratch.totals[i].token[0]);
+  for (size_t i = 0; i < tiles; ++i) {
+    copy_cut_panel(w, panel, io, starts[i], tokens, scratch.totals[i][0]);
   }
 }
 

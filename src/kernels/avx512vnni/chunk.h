@@ -34,30 +34,28 @@ struct FoldRow {
   float* after;
 };
 
-// Those of one token after the other; strides in floats, 0 for `before` if there is no total yet.
+// Those of one token after the other; stride in floats.
 struct FoldRows {
   FoldRow row;
-  size_t before_stride, after_stride;
+  size_t after_stride;
 
   void next() {
     row.inner += kFieldRows;
-    row.before += before_stride;
+    row.before += kFieldRows;
     row.after += after_stride;
   }
 };
 
-alignas(64) constexpr float kNoTotal[kFieldRows] = {};
+constexpr size_t kMostFolded = 16;  // tokens at a time
+alignas(64) constexpr float kNoTotals[kMostFolded][kFieldRows] = {};
 
 // Of the tokens from `token` on. Totals are kept apart until they are complete: tiles of tokens may
-// overlap. inner, totals: [tokens][64]
+// overlap. inner, totals: [tokens][64], of up to kMostFolded tokens
 template <class Weights>
 inline FoldRows fold_rows(const Weights& w, size_t panel, const Chunk& chunk, const QuantizedIo& io,
                           size_t token, float* inner, float* totals) {
-  FoldRows rows{{inner, totals, totals}, kFieldRows, kFieldRows};
-  if (chunk.begin < w.group) {
-    rows.row.before = kNoTotal;
-    rows.before_stride = 0;
-  }
+  FoldRows rows{{inner, totals, totals}, kFieldRows};
+  if (chunk.begin < w.group) rows.row.before = kNoTotals[0];
   if (chunk.begin + chunk.size == w.cols && (panel + 1) * kFieldRows <= w.rows) {
     rows.row.after = io.y + token * io.ldy + panel * kFieldRows;
     rows.after_stride = io.ldy;
