@@ -11,11 +11,19 @@ constexpr size_t kKvBlockTokens = 32;     // positions per block of the cache
 constexpr size_t kAttentionSplit = 1024;  // positions per part; parts may run on several threads
 constexpr size_t kMaxHeadDim = 256;
 
-// Element types of the cache. int8: value = scale * code, a bf16 scale per position and 32
+// Element types of the cache. bf16: queries and weights are rounded to bf16 as well, since that is
+// what tiles multiply (docs/adr/0036). int8: value = scale * code, a bf16 scale per position and 32
 // dimensions of a head (the last ones may be 16).
 enum class KvType : uint8_t { kFloat32, kBfloat16, kInt8 };
 constexpr size_t kKvTypes = 3;
 constexpr size_t kKvGroupDims = 32;
+
+// Where a block of the cache has element [row][col] of a matrix of `cols` columns. bf16: elements
+// of two neighbouring rows are neighbours.
+constexpr size_t kv_element(KvType type, size_t cols, size_t row, size_t col) {
+  if (type == KvType::kBfloat16) return (row / 2 * cols + col) * 2 + row % 2;
+  return row * cols + col;
+}
 
 // The query heads of one K/V head for some consecutive tokens of one sequence. Row r is head r %
 // heads of token r / heads.
@@ -25,7 +33,8 @@ struct AttentionArgs {
   size_t tokens, heads;
   size_t head_dim;  // a multiple of 16, at most kMaxHeadDim
   // Block b starts at k_blocks + b * block_stride bytes: elements [head_dim][32]; v_blocks
-  // likewise: [32][head_dim]. int8: followed by the scales, [groups][32] in both.
+  // likewise: [32][head_dim], both as kv_element() says. int8: followed by the scales, [groups][32]
+  // in both.
   const void* k_blocks;
   const void* v_blocks;
   size_t block_stride;

@@ -29,6 +29,12 @@ float bf16_value(std::uint16_t bits) {
   return value;
 }
 
+float nearest_bf16(float value) {  // ties, which no test needs, away from zero
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  return bf16_value(static_cast<std::uint16_t>((bits + 0x8000) >> 16));
+}
+
 // One head's keys or values in blocks, as the cache of one type has them. Slots without a position
 // hold NaN, or codes with a NaN for a scale.
 class TestCache {
@@ -37,6 +43,12 @@ class TestCache {
       : type_(type), head_dim_(head_dim), groups_((head_dim + kKvGroupDims - 1) / kKvGroupDims) {
     bytes_.assign(blocks * 2 * half(), std::byte{0xff});  // a NaN in all three
   }
+
+  TestCache(KvType type, std::size_t head_dim, std::vector<std::byte> bytes)
+      : type_(type),
+        head_dim_(head_dim),
+        groups_((head_dim + kKvGroupDims - 1) / kKvGroupDims),
+        bytes_(std::move(bytes)) {}
 
   std::size_t half() const {
     const std::size_t elements = head_dim_ * kKvBlockTokens;
@@ -49,7 +61,8 @@ class TestCache {
   // Stores dimension d of position `slot` as well as the type can, and returns what it holds.
   float put(bool is_value, std::size_t block, std::size_t slot, std::size_t d, float value) {
     std::byte* base = bytes_.data() + (2 * block + (is_value ? 1 : 0)) * half();
-    const std::size_t at = is_value ? slot * head_dim_ + d : d * kKvBlockTokens + slot;
+    const std::size_t at = is_value ? kv_element(type_, head_dim_, slot, d)
+                                    : kv_element(type_, kKvBlockTokens, d, slot);
     if (type_ == KvType::kFloat32) {
       std::memcpy(base + 4 * at, &value, 4);
       return value;
@@ -114,10 +127,19 @@ struct Problem {
   double score(std::size_t token, std::size_t head, std::size_t position) const {
     double dot = 0;
     for (std::size_t d = 0; d < c.head_dim; ++d) {
-      dot += static_cast<double>(queries[(token * c.heads + head) * c.head_dim + d]) *
+      const float q = queries[(token * c.heads + head) * c.head_dim + d];
+      dot += static_cast<double>(type == KvType::kBfloat16 ? nearest_bf16(q) : q) *
              keys[position * c.head_dim + d];
     }
-    return 0.125 * dot;
+    return 0.125 * dot;  // a power of two: it does not matter whether it comes before the rounding
+  }
+
+  // Makes one element of the values of `position` what `value` is.
+  void put_value(std::size_t position, float value) {
+    TestCache made(type, c.head_dim, cache);
+    made.put(true, static_cast<std::size_t>(ids[position / kKvBlockTokens]),
+             position % kKvBlockTokens, c.head_dim / 2, value);
+    cache = made.bytes();
   }
 
   // softmax(scores) V of one row, in f64.
@@ -198,11 +220,13 @@ TEST(Attention, EveryIsaEqualsScalar) {
           problem.run(make_kernel_table(cpu, level).value(), 0, c.tokens);
       if (want.empty()) {
         want = got;
+        // Weights of bf16 are off by up to 2^-9 of themselves, and so are their values' sums.
+        const double tolerance = type == KvType::kBfloat16 ? 6e-3 : 3e-5;
         for (const std::size_t t : {std::size_t{0}, c.tokens / 2, c.tokens - 1}) {
           for (std::size_t h = 0; h < c.heads; ++h) {
             const std::vector<double> exact = problem.row(t, h);
             for (std::size_t d = 0; d < c.head_dim; ++d) {
-              EXPECT_NEAR(want[(t * c.heads + h) * c.head_dim + d], exact[d], 3e-5);
+              EXPECT_NEAR(want[(t * c.heads + h) * c.head_dim + d], exact[d], tolerance);
             }
           }
         }
@@ -227,6 +251,30 @@ TEST(Attention, TilesDoNotShow) {
         const std::vector<float> alone = problem.run(table, t, 1);
         EXPECT_EQ(std::memcmp(whole.data() + t * alone.size(), alone.data(), 4 * alone.size()), 0)
             << level << ": token " << t << " of " << c.tokens << ", context " << c.context;
+      }
+    }
+  }
+}
+
+// Protects: what a later position holds, a NaN or an infinity even, is nothing to an earlier token,
+// also where tiles multiply whole blocks.
+TEST(Attention, LaterPositionsDoNotShow) {
+  const CpuFeatures cpu = detect_cpu_features();
+  for (const KvType type : {KvType::kFloat32, KvType::kBfloat16}) {
+    for (const Case& c : {Case{8, 8, 64, 120}, Case{8, 8, 64, 150}, Case{2, 4, 32, 1023}}) {
+      for (const float value : {NAN, INFINITY}) {
+        const Problem problem(c, type);
+        Problem spoilt = problem;
+        spoilt.put_value(c.context + c.tokens - 2, value);
+        const std::size_t before = (c.tokens - 1) * c.heads * c.head_dim;
+        for (const std::string& level : runnable_levels(cpu)) {
+          const KernelTable table = make_kernel_table(cpu, level).value();
+          const std::vector<float> want = problem.run(table, 0, c.tokens);
+          const std::vector<float> got = spoilt.run(table, 0, c.tokens);
+          EXPECT_EQ(std::memcmp(want.data(), got.data(), 4 * before), 0)
+              << level << ", type " << static_cast<int>(type) << ", context " << c.context;
+          EXPECT_FALSE(std::isfinite(got[before + c.head_dim / 2]));
+        }
       }
     }
   }

@@ -7,7 +7,7 @@ struct CpuFeatures {
   bool avx2 = false;        // AVX2 and FMA
   bool avxvnni = false;     // AVX-VNNI, and all of avx2
   bool avx512vnni = false;  // F, BW, DQ, VL and VNNI, and all of avx2
-  bool amx = false;         // AMX tiles and AMX-INT8, and all of avx512vnni
+  bool amx = false;         // AMX tiles of int8 and bf16, AVX512-BF16, and all of avx512vnni
   bool neon = false;        // Advanced SIMD of 64-bit Arm
   bool dotprod = false;     // FEAT_DotProd, and neon
   bool i8mm = false;        // FEAT_I8MM, and neon

@@ -13,60 +13,51 @@ namespace {
 
 using kernels::kKvBlockTokens;
 using kernels::kKvGroupDims;
+using kernels::kv_element;
+using kernels::KvType;
 
-static_assert(static_cast<int>(KvCacheDtype::kFloat32) ==
-              static_cast<int>(kernels::KvType::kFloat32));
-static_assert(static_cast<int>(KvCacheDtype::kBfloat16) ==
-              static_cast<int>(kernels::KvType::kBfloat16));
-static_assert(static_cast<int>(KvCacheDtype::kInt8) == static_cast<int>(kernels::KvType::kInt8));
+static_assert(static_cast<int>(KvCacheDtype::kFloat32) == static_cast<int>(KvType::kFloat32));
+static_assert(static_cast<int>(KvCacheDtype::kBfloat16) == static_cast<int>(KvType::kBfloat16));
+static_assert(static_cast<int>(KvCacheDtype::kInt8) == static_cast<int>(KvType::kInt8));
 
-// The elements of one head at one position, `stride` apart.
-template <class Element>
-struct Slot {
-  Element* elements;
-  std::size_t stride;
-  std::uint16_t* scales;  // of int8, kKvBlockTokens apart
-};
-
-void put(const float* x, std::size_t head_dim, const Slot<float>& slot) {
-  for (std::size_t d = 0; d < head_dim; ++d) slot.elements[d * slot.stride] = x[d];
+// The elements of one head at one position go to elements[at(d)].
+template <class At>
+void put(const float* x, std::size_t head_dim, std::size_t, float* elements, const At& at) {
+  for (std::size_t d = 0; d < head_dim; ++d) elements[at(d)] = x[d];
 }
 
-void put(const float* x, std::size_t head_dim, const Slot<std::uint16_t>& slot) {
-  for (std::size_t d = 0; d < head_dim; ++d) slot.elements[d * slot.stride] = bf16_from_f32(x[d]);
+template <class At>
+void put(const float* x, std::size_t head_dim, std::size_t, std::uint16_t* elements, const At& at) {
+  for (std::size_t d = 0; d < head_dim; ++d) elements[at(d)] = bf16_from_f32(x[d]);
 }
 
 // scale = largest / 127 as bf16, rounded up; code = x / scale to nearest, ties to even.
-void put(const float* x, std::size_t head_dim, const Slot<std::int8_t>& slot) {
+template <class At>
+void put(const float* x, std::size_t head_dim, std::size_t slot, std::int8_t* elements,
+         const At& at) {
   constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  for (std::size_t begin = 0; begin < head_dim; begin += kKvGroupDims) {
+  auto* scales = reinterpret_cast<std::uint16_t*>(elements + head_dim * kKvBlockTokens) + slot;
+  for (std::size_t begin = 0; begin < head_dim; begin += kKvGroupDims, scales += kKvBlockTokens) {
     const std::size_t end = std::min(begin + kKvGroupDims, head_dim);
     float largest = 0;
     for (std::size_t d = begin; d < end; ++d) largest = std::max(largest, std::fabs(x[d]));
-    const std::uint16_t scale = bf16_at_least(largest / 127);  // up: no code exceeds its range
-    const float value = bf16_to_f32(scale);
+    *scales = bf16_at_least(largest / 127);  // up: no code exceeds its range
+    const float value = bf16_to_f32(*scales);
     const float inverse = value > 0 ? 1 / value : 0;
-    slot.scales[begin / kKvGroupDims * kKvBlockTokens] = scale;
     for (std::size_t d = begin; d < end; ++d) {
       const auto rounded = std::bit_cast<std::uint32_t>(x[d] * inverse + kMagic);
-      slot.elements[d * slot.stride] = static_cast<std::int8_t>(rounded & 0xff);
+      elements[at(d)] = static_cast<std::int8_t>(rounded & 0xff);
     }
   }
 }
 
-template <class Element>
-void write_head(const float* x, std::size_t head_dim, std::byte* block, std::size_t at,
-                std::size_t slot, std::size_t stride) {
-  auto* elements = reinterpret_cast<Element*>(block);
-  auto* scales = reinterpret_cast<std::uint16_t*>(elements + head_dim * kKvBlockTokens);
-  put(x, head_dim, Slot<Element>{elements + at, stride, scales + slot});
-}
-
-template <class Element>
+template <KvType Type, class Element>
 void write_head(const float* k, const float* v, std::size_t head_dim, std::byte* keys,
                 std::byte* values, std::size_t slot) {
-  write_head<Element>(k, head_dim, keys, slot, slot, kKvBlockTokens);
-  write_head<Element>(v, head_dim, values, slot * head_dim, slot, 1);
+  put(k, head_dim, slot, reinterpret_cast<Element*>(keys),
+      [&](std::size_t d) { return kv_element(Type, kKvBlockTokens, d, slot); });
+  put(v, head_dim, slot, reinterpret_cast<Element*>(values),
+      [&](std::size_t d) { return kv_element(Type, head_dim, slot, d); });
 }
 
 }  // namespace
@@ -96,13 +87,13 @@ void CpuKvCache::write(std::int32_t layer, std::int32_t block, std::size_t slot,
     std::byte* values = keys + half_block();
     switch (shape_.dtype) {
       case KvCacheDtype::kFloat32:
-        write_head<float>(k, v, head_dim, keys, values, slot);
+        write_head<KvType::kFloat32, float>(k, v, head_dim, keys, values, slot);
         break;
       case KvCacheDtype::kBfloat16:
-        write_head<std::uint16_t>(k, v, head_dim, keys, values, slot);
+        write_head<KvType::kBfloat16, std::uint16_t>(k, v, head_dim, keys, values, slot);
         break;
       case KvCacheDtype::kInt8:
-        write_head<std::int8_t>(k, v, head_dim, keys, values, slot);
+        write_head<KvType::kInt8, std::int8_t>(k, v, head_dim, keys, values, slot);
         break;
     }
     k += head_dim;

@@ -26,7 +26,9 @@ float bf16_at(const std::byte* bytes, std::size_t index) {
 float read(const KvShape& shape, const std::byte* block, bool is_value, std::size_t slot,
            std::size_t d) {
   const auto dims = static_cast<std::size_t>(shape.head_dim);
-  const std::size_t at = is_value ? slot * dims + d : d * kKvBlockTokens + slot;
+  const auto type = static_cast<kernels::KvType>(shape.dtype);
+  const std::size_t at = is_value ? kernels::kv_element(type, dims, slot, d)
+                                  : kernels::kv_element(type, kKvBlockTokens, d, slot);
   if (shape.dtype == KvCacheDtype::kBfloat16) return bf16_at(block, at);
   if (shape.dtype == KvCacheDtype::kInt8) {
     const float scale = bf16_at(block + dims * kKvBlockTokens, d / 32 * kKvBlockTokens + slot);

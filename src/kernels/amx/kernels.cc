@@ -2,6 +2,7 @@
 // After dot16.h, on which they are written.
 #include "kernels/avx512vnni/products.h"
 
+#include "kernels/amx/tile_attention.h"
 #include "kernels/amx/tile_bf16.h"
 #include "kernels/amx/tile_linear.h"
 
@@ -79,6 +80,7 @@ void install_amx(KernelTable& table) {
   table.ternary_fields = any_ternary;
   table.int8_fields = any_int8;
   table.bf16_products = tile_bf16_products;
+  table.attention[static_cast<size_t>(KvType::kBfloat16)] = tile_attention;
   table.bf16_peak = bf16_peak_of_tiles;
   table.int8_instruction = "tdpbssd";
   table.int8_peak = int8_peak_of_tiles;

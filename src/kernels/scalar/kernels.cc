@@ -9,7 +9,7 @@ namespace {
 // Four tokens share the decoding of a weight.
 struct Tiles {
   using Dense = TileSize<1, 4, 1>;
-  static constexpr size_t kQueries = 2, kValues = 1, kVectors = 1;
+  static constexpr size_t kQueries = 2, kValues = 1, kVectors = 2;
   static constexpr size_t kFieldsAtOnce = 1, kTokens = 4, kLone = 1;
 };
 

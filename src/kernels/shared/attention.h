@@ -8,6 +8,7 @@ namespace {
 
 using bitcpm::kernels::AttentionPart;
 using bitcpm::kernels::kAttentionSplit;
+using bitcpm::kernels::kMaxHeadDim;
 
 // One chunk, which begins at position `begin`, for R rows from `row` on.
 template <class Element, size_t R, size_t V, size_t D>
@@ -17,18 +18,21 @@ inline void attend_chunk(const AttentionArgs& a, const AttentionPart& part, size
   rows.max = part.max + row;
   rows.sum = part.sum + row;
   rows.first = row == 0;
+  alignas(64) float scaled[R][kMaxHeadDim];
   size_t most = 0;
   size_t least = kChunk;
   size_t token = row / a.heads;
   size_t head = row % a.heads;
   for (size_t r = 0; r < R; ++r) {
-    const size_t context = a.context + token;
-    const size_t left = context > begin ? context - begin : 0;
-    rows.q[r] = a.q + token * a.ldq + head * a.head_dim;
+    const float* q = a.q + token * a.ldq + head * a.head_dim;
     rows.out[r] = part.out + (row + r) * a.head_dim;
-    rows.valid[r] = left < kChunk ? left : kChunk;
+    rows.valid[r] = valid_positions(a, token, begin);
     most = rows.valid[r] > most ? rows.valid[r] : most;
     least = rows.valid[r] < least ? rows.valid[r] : least;
+    rows.q[r] = scaled[r];
+    for (size_t d = 0; d < a.head_dim; d += 16) {
+      store(scaled[r] + d, operand<Element>(mul(load(q + d), set1(a.scale))));
+    }
     if (++head == a.heads) head = 0, ++token;
   }
   if (most == 0) return;
@@ -39,12 +43,14 @@ inline void attend_chunk(const AttentionArgs& a, const AttentionPart& part, size
   for (size_t b = 0; b < blocks; ++b) {
     score_block<Element>(a, rows, first_block + b, b * kKvBlockTokens, score);
   }
+  const auto put = [&](size_t r, size_t i, F16x p) { store(score[r] + i, operand<Element>(p)); };
   if (least == kChunk) {
-    weigh_chunk<true>(rows, kChunk, score, keep);
+    weigh_chunk<true>(rows, kChunk, score, keep, put);
   } else {
-    weigh_chunk<false>(rows, blocks * kKvBlockTokens, score, keep);
+    weigh_chunk<false>(rows, blocks * kKvBlockTokens, score, keep, put);
   }
-  add_chunk<Element, V, D>(a, rows, first_block, score, keep);
+  for (size_t r = 0; r < R; ++r) scale_output(rows.out[r], a.head_dim, keep[r]);
+  add_chunk<Element, V, D>(a, rows, first_block, score);
 }
 
 // Q rows of queries share a load of keys, V rows by D vectors one of values.

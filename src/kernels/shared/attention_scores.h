@@ -6,108 +6,110 @@
 // Scores of one chunk and their weights.
 namespace {
 
-constexpr size_t kDimsAtOnce = 16;  // divides head_dim
+constexpr size_t kBlockDims = 32;  // of bf16, and of one scale
+static_assert(kBlockDims == kKvGroupDims, "one block, one scale");
 
-// s0[r], s1[r] += q_r K over dimensions [begin, end) of one block: 32 positions. ahead: see
-// ask_for()
-template <size_t R, class Element>
-inline void multiply_keys(const AttentionRows<R>& rows, const Element* k, ptrdiff_t ahead,
-                          size_t begin, size_t end, F16x (&s0)[R], F16x (&s1)[R]) {
-  for (size_t at = begin; at < end; at += kDimsAtOnce) {
-    const Element* line = k + at * kKvBlockTokens;
-    const float* q[R];
-    for (size_t r = 0; r < R; ++r) q[r] = rows.q[r] + at;
-#pragma GCC unroll 4
-    for (size_t d = 0; d < kDimsAtOnce; ++d, line += kKvBlockTokens) {
-      ask_for<kKvBlockTokens * sizeof(Element)>(line, ahead);
-      const F16x k0 = load_kv(line);
-      const F16x k1 = load_kv(line + 16);
-#pragma GCC unroll 8
-      for (size_t r = 0; r < R; ++r) {
-        const F16x value = set1(q[r][d]);
-        s0[r] = fma(value, k0, s0[r]);
-        s1[r] = fma(value, k1, s1[r]);
-      }
-    }
-  }
-}
-
-// score[r][at + 0..31] = scale * q_r K of one block; slots without a position included.
-template <size_t R, class Element>
-inline void multiply_block(const AttentionArgs& a, const AttentionRows<R>& rows, const Element* k,
-                           ptrdiff_t ahead, size_t at, float (*score)[kChunk]) {
-  constexpr bool kGroups = kScaled<Element>;
-  const size_t stride = kGroups ? kKvGroupDims : a.head_dim;
-  for (size_t begin = 0; begin < a.head_dim; begin += stride) {
-    F16x s0[R];
-    F16x s1[R];
-#pragma GCC unroll 8
-    for (size_t r = 0; r < R; ++r) s0[r] = s1[r] = set1(0);
-    const size_t end = begin + stride < a.head_dim ? begin + stride : a.head_dim;
-    multiply_keys(rows, k, ahead, begin, end, s0, s1);
-    if constexpr (kGroups) {
-      const uint16_t* scales = scales_of(a, k, begin / kKvGroupDims);
-      const F16x scale0 = load_bf16(scales);
-      const F16x scale1 = load_bf16(scales + 16);
-#pragma GCC unroll 8
-      for (size_t r = 0; r < R; ++r) {
-        s0[r] = fma(s0[r], scale0, begin == 0 ? set1(0) : load(score[r] + at));
-        s1[r] = fma(s1[r], scale1, begin == 0 ? set1(0) : load(score[r] + at + 16));
-      }
-    }
-    const F16x scale = set1(end == a.head_dim ? a.scale : 1);
+// score[r][at + slot ...] = q_r K for C vectors of positions of one block, slots without a position
+// included.
+template <bool Ahead, size_t C, size_t R, class Element>
+inline void multiply_keys(const AttentionArgs& a, const AttentionRows<R>& rows, const Element* k,
+                          ptrdiff_t ahead, size_t slot, size_t at, float (*score)[kChunk]) {
+  constexpr bool kBlocks = kChains<Element> == 2 || kScaled<Element>;
+  const size_t dims = kBlocks ? kBlockDims : a.head_dim;
+  for (size_t begin = 0; begin < a.head_dim; begin += dims) {
+    const size_t end = begin + dims < a.head_dim ? begin + dims : a.head_dim;
+    F16x sum[R][C][kChains<Element>];
 #pragma GCC unroll 8
     for (size_t r = 0; r < R; ++r) {
-      store(score[r] + at, mul(s0[r], scale));
-      store(score[r] + at + 16, mul(s1[r], scale));
+#pragma GCC unroll 8
+      for (size_t c = 0; c < C; ++c) {
+#pragma GCC unroll 2
+        for (F16x& chain : sum[r][c]) chain = set1(0);
+      }
+    }
+    add_products<Ahead>(rows.q, k, kKvBlockTokens, slot, begin, end, ahead, sum);
+#pragma GCC unroll 8
+    for (size_t c = 0; c < C; ++c) {
+      const size_t column = slot + 16 * c;
+#pragma GCC unroll 8
+      for (size_t r = 0; r < R; ++r) {
+        float* s = score[r] + at + column;
+        const F16x total = begin == 0 ? set1(0) : load(s);  // registers are full of sums
+        if constexpr (kScaled<Element>) {
+          const F16x scale = load_bf16(scales_of(a, k, begin / kKvGroupDims) + column);
+          store(s, fma(sum[r][c][0], scale, total));
+        } else if constexpr (kBlocks) {
+          store(s, add(total, add(sum[r][c][0], sum[r][c][1])));
+        } else {
+          store(s, sum[r][c][0]);
+        }
+      }
     }
   }
 }
 
-// The same with minus infinity where there is no position.
+// Minus infinity for the slots from `valid` on that a block's scores at s, [32], have no position
+// for: they hold whatever their last owner left.
+inline void leave_out(float* s, size_t valid) {
+  if (valid >= kKvBlockTokens) return;
+  store(s, keep_first(load(s), valid, kMinusInfinity));
+  store(s + 16, keep_first(load(s + 16), valid > 16 ? valid - 16 : 0, kMinusInfinity));
+}
+
+// The scores of one block, which begins `at` positions after its chunk.
 template <class Element, size_t R>
 inline void score_block(const AttentionArgs& a, const AttentionRows<R>& rows, size_t block,
                         size_t at, float (*score)[kChunk]) {
+  constexpr size_t kVectors = 2 / kChains<Element>;
   const Element* k = block_at<Element>(a, a.k_blocks, block);
-  const ptrdiff_t ahead = rows.first ? distance(k, block_at<Element>(a, a.v_blocks, block)) : 0;
-  multiply_block(a, rows, k, ahead, at, score);
+  const ptrdiff_t ahead = distance(k, block_at<Element>(a, a.v_blocks, block));
+  for (size_t slot = 0; slot < kKvBlockTokens; slot += 16 * kVectors) {
+    if (rows.first) {
+      multiply_keys<true, kVectors>(a, rows, k, ahead, slot, at, score);
+    } else {
+      multiply_keys<false, kVectors>(a, rows, k, 0, slot, at, score);
+    }
+  }
   for (size_t r = 0; r < R; ++r) {
-    // Slots past the context hold whatever their last owner left: they must not even be multiplied
-    // with a weight.
-    const size_t valid = rows.valid[r];
-    if (valid >= at + kKvBlockTokens) continue;
-    float* s = score[r] + at;
-    store(s, keep_first(load(s), valid > at ? valid - at : 0, kMinusInfinity));
-    store(s + 16, keep_first(load(s + 16), valid > at + 16 ? valid - at - 16 : 0, kMinusInfinity));
+    leave_out(score[r] + at, rows.valid[r] > at ? rows.valid[r] - at : 0);
   }
 }
 
-// Weights of one row's first `valid` scores, in their place, and their sum.
-template <bool Whole>
-inline float weigh_row(float* score, size_t valid, F16x row_max) {
+// The sum of one row's weights of `width` scores, 0 from `valid` on. put(i, weights) keeps sixteen.
+template <bool Whole, class Put>
+inline float weigh_row(const float* score, size_t valid, size_t width, F16x row_max,
+                       const Put& put) {
   F16x sum = set1(0);
   if constexpr (Whole) {
 #pragma GCC unroll 2
     for (size_t i = 0; i < kChunk; i += 16) {
       const F16x p = exp16(sub(load(score + i), row_max));
-      store(score + i, p);
+      put(i, p);
       sum = add(sum, p);
     }
   } else {
-    for (size_t i = 0; i < valid; i += 16) {
-      const F16x p = keep_first(exp16(sub(load(score + i), row_max)), valid - i, 0);
-      store(score + i, p);
+    for (size_t i = 0; i < width; i += 16) {
+      const size_t count = valid > i ? valid - i : 0;
+      const F16x p = keep_first(exp16(sub(load(score + i), row_max)), count, 0);
+      put(i, p);
       sum = add(sum, p);
     }
   }
   return reduce_add(sum);
 }
 
-// Turns the scores of a chunk into weights and folds them into max and sum. keep[r]: what the
-// row's output so far is to be multiplied by. Whole: every row has all positions of the chunk.
-template <bool Whole, size_t R>
-inline void weigh_chunk(const AttentionRows<R>& rows, size_t width, float (*score)[kChunk],
-                        float* keep) {
+// A row's output so far, times `factor`.
+inline void scale_output(float* out, size_t head_dim, float factor) {
+  if (factor == 1) return;
+  for (size_t d = 0; d < head_dim; d += 16) store(out + d, mul(load(out + d), set1(factor)));
+}
+
+// Turns the scores of a chunk into weights, for put(r, i, weights), and folds them into max and
+// sum. keep[r]: what the row's output so far is to be multiplied by. Whole: every row has all
+// positions of the chunk.
+template <bool Whole, size_t R, class Put>
+inline void weigh_chunk(const SoftmaxRows<R>& rows, size_t width, const float (*score)[kChunk],
+                        float* keep, const Put& put) {
   float shift[16] = {};
   for (size_t r = 0; r < R; ++r) {
     F16x largest = load(score[r]);
@@ -122,7 +124,8 @@ inline void weigh_chunk(const AttentionRows<R>& rows, size_t width, float (*scor
   store(shift, exp16(load(shift)));
   for (size_t r = 0; r < R; ++r) {
     keep[r] = rows.sum[r] == 0 ? 0 : shift[r];  // first chunk: nothing to keep
-    const float sum = weigh_row<Whole>(score[r], rows.valid[r], set1(rows.max[r]));
+    const float sum = weigh_row<Whole>(score[r], rows.valid[r], width, set1(rows.max[r]),
+                                       [&](size_t i, F16x p) { put(r, i, p); });
     rows.sum[r] = __builtin_fmaf(rows.sum[r], keep[r], sum);
   }
 }

@@ -6,7 +6,7 @@
 namespace {
 
 // What a sub-tile of add_values() covers: its rows begin at `row`, its part of the head at `dim`,
-// and the chunk's positions are [begin, end).
+// and the chunk's positions are [begin, end), from the beginning of a block on.
 struct ValueTile {
   size_t row, dim;
   size_t first_block;  // of the chunk
@@ -21,83 +21,91 @@ inline ptrdiff_t next_keys(const AttentionArgs& a, size_t block) {
   return distance(block_at<Element>(a, a.v_blocks, block), block_at<Element>(a, a.k_blocks, next));
 }
 
-// out[r] = out[r] * keep[r] + weights V for R rows by D vectors; without the factor if not First.
-template <class Element, size_t R, size_t D, bool First, size_t Rows>
+// out[r] += weights V for R rows by D vectors.
+template <bool Ahead, class Element, size_t R, size_t D, size_t Rows>
 inline void add_values(const AttentionArgs& a, const AttentionRows<Rows>& rows, const ValueTile& t,
-                       const float (*weight)[kChunk], const float* keep) {
-  F16x acc[R][D];
-#pragma GCC unroll 8
-  for (size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (size_t d = 0; d < D; ++d) {
-      const F16x old = load(rows.out[t.row + r] + t.dim + 16 * d);
-      acc[r][d] = First ? mul(old, set1(keep[t.row + r])) : old;
-    }
-  }
-  for (size_t j = t.begin; j < t.end;) {
+                       const float (*weight)[kChunk]) {
+  for (size_t j = t.begin; j < t.end; j += kKvBlockTokens) {
     const size_t block = t.first_block + j / kKvBlockTokens;
-    const ptrdiff_t ahead = rows.first && t.row == 0 ? next_keys<Element>(a, block) : 0;
-    const Element* v =
-        block_at<Element>(a, a.v_blocks, block) + j % kKvBlockTokens * a.head_dim + t.dim;
-    const size_t stop = (j / kKvBlockTokens + 1) * kKvBlockTokens;
-#pragma GCC unroll 2
-    for (const size_t end = stop < t.end ? stop : t.end; j < end; ++j, v += a.head_dim) {
-      ask_for<16 * D * sizeof(Element)>(v, ahead);
-      F16x value[D];
+    const size_t count = t.end - j < kKvBlockTokens ? t.end - j : kKvBlockTokens;
+    const float* p[R];
+    float* out[R];
+    F16x sum[R][D][kChains<Element>];
 #pragma GCC unroll 8
-      for (size_t d = 0; d < D; ++d) value[d] = load_kv(v + 16 * d);
+    for (size_t r = 0; r < R; ++r) {
+      p[r] = weight[t.row + r] + j;
+      out[r] = rows.out[t.row + r] + t.dim;
 #pragma GCC unroll 8
-      for (size_t r = 0; r < R; ++r) {
-        const F16x p = set1(weight[t.row + r][j]);
+      for (size_t d = 0; d < D; ++d) {
+        if constexpr (kChains<Element> == 2) {
+          sum[r][d][0] = sum[r][d][1] = set1(0);
+        } else {
+          sum[r][d][0] = load(out[r] + 16 * d);
+        }
+      }
+    }
+    add_products<Ahead>(p, block_at<Element>(a, a.v_blocks, block), a.head_dim, t.dim, 0, count,
+                        Ahead ? next_keys<Element>(a, block) : 0, sum);
 #pragma GCC unroll 8
-        for (size_t d = 0; d < D; ++d) acc[r][d] = fma(p, value[d], acc[r][d]);
+    for (size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (size_t d = 0; d < D; ++d) {
+        float* total = out[r] + 16 * d;
+        if constexpr (kChains<Element> == 2) {
+          store(total, add(load(total), add(sum[r][d][0], sum[r][d][1])));
+        } else {
+          store(total, sum[r][d][0]);
+        }
       }
     }
   }
-#pragma GCC unroll 8
-  for (size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (size_t d = 0; d < D; ++d) store(rows.out[t.row + r] + t.dim + 16 * d, acc[r][d]);
-  }
 }
 
-// The same for dimensions [begin, end) of R rows, which share the positions below the least of
-// their valid counts; what single rows have beyond that follows row by row.
-template <class Element, size_t R, size_t D, size_t Rows>
+// The same for dimensions [begin, end) of R rows. Where rows see different counts of positions,
+// they share the blocks that all of them see whole; what single rows have beyond follows row by
+// row.
+template <bool Ahead, class Element, size_t R, size_t D, size_t Rows>
 inline void add_dims(const AttentionArgs& a, const AttentionRows<Rows>& rows, size_t row,
-                     size_t begin, size_t end, size_t first_block, const float (*weight)[kChunk],
-                     const float* keep) {
-  size_t common = rows.valid[row];
+                     size_t begin, size_t end, size_t first_block, const float (*weight)[kChunk]) {
+  size_t least = rows.valid[row];
+  size_t most = least;
   for (size_t r = 1; r < R; ++r) {
-    common = rows.valid[row + r] < common ? rows.valid[row + r] : common;
+    least = rows.valid[row + r] < least ? rows.valid[row + r] : least;
+    most = rows.valid[row + r] > most ? rows.valid[row + r] : most;
   }
+  const size_t shared = least == most ? least : least / kKvBlockTokens * kKvBlockTokens;
   size_t dim = begin;
   for (; dim + 16 * D <= end; dim += 16 * D) {
-    add_values<Element, R, D, true>(a, rows, {row, dim, first_block, 0, common}, weight, keep);
+    add_values<Ahead, Element, R, D>(a, rows, {row, dim, first_block, 0, shared}, weight);
   }
   for (; dim < end; dim += 16) {
-    add_values<Element, R, 1, true>(a, rows, {row, dim, first_block, 0, common}, weight, keep);
+    add_values<Ahead, Element, R, 1>(a, rows, {row, dim, first_block, 0, shared}, weight);
   }
   for (size_t r = 0; r < R; ++r) {
-    if (rows.valid[row + r] == common) continue;
-    for (dim = begin; dim < end; dim += 16) {
-      const ValueTile rest{row + r, dim, first_block, common, rows.valid[row + r]};
-      add_values<Element, 1, 1, false>(a, rows, rest, weight, keep);
+    for (dim = begin; dim < end && rows.valid[row + r] > shared; dim += 16) {
+      const ValueTile rest{row + r, dim, first_block, shared, rows.valid[row + r]};
+      add_values<false, Element, 1, 1>(a, rows, rest, weight);
     }
   }
 }
 
-// All rows of a chunk, V at a time, by D vectors; more vectors where there are fewer rows.
+// All rows of a chunk, V at a time, by D vectors, half of it in two chains each; more where there
+// are fewer rows.
 template <class Element, size_t V, size_t D, size_t R>
 inline void add_rows(const AttentionArgs& a, const AttentionRows<R>& rows, size_t begin, size_t end,
-                     size_t first_block, const float (*weight)[kChunk], const float* keep) {
+                     size_t first_block, const float (*weight)[kChunk]) {
   constexpr size_t kRows = V < R ? V : R;
   constexpr size_t kMost = kScaled<Element> ? kKvGroupDims / 16 : 4;
-  constexpr size_t kWide = D * (V / kRows);
+  constexpr size_t kWide = D * (V / kRows) / kChains<Element>;
   constexpr size_t kVectors = kWide < kMost ? kWide : kMost;
   static_assert(R % kRows == 0);
-  for (size_t r = 0; r < R; r += kRows) {
-    add_dims<Element, kRows, kVectors>(a, rows, r, begin, end, first_block, weight, keep);
+  size_t r = 0;
+  if (rows.first) {
+    add_dims<true, Element, kRows, kVectors>(a, rows, 0, begin, end, first_block, weight);
+    r = kRows;
+  }
+  for (; r < R; r += kRows) {
+    add_dims<false, Element, kRows, kVectors>(a, rows, r, begin, end, first_block, weight);
   }
 }
 
@@ -116,16 +124,16 @@ inline void scale_weights(const AttentionArgs& a, const AttentionRows<R>& rows, 
 
 template <class Element, size_t V, size_t D, size_t R>
 inline void add_chunk(const AttentionArgs& a, const AttentionRows<R>& rows, size_t first_block,
-                      const float (*weight)[kChunk], const float* keep) {
+                      const float (*weight)[kChunk]) {
   if constexpr (kScaled<Element>) {
     alignas(64) float scaled[R][kChunk];
     for (size_t begin = 0; begin < a.head_dim; begin += kKvGroupDims) {
       const size_t end = begin + kKvGroupDims < a.head_dim ? begin + kKvGroupDims : a.head_dim;
       scale_weights(a, rows, first_block, begin / kKvGroupDims, weight, scaled);
-      add_rows<Element, V, D>(a, rows, begin, end, first_block, scaled, keep);
+      add_rows<Element, V, D>(a, rows, begin, end, first_block, scaled);
     }
   } else {
-    add_rows<Element, V, D>(a, rows, 0, a.head_dim, first_block, weight, keep);
+    add_rows<Element, V, D>(a, rows, 0, a.head_dim, first_block, weight);
   }
 }
 

@@ -1,0 +1,81 @@
+#pragma once
+
+#include "kernels/amx/tile_registers.h"
+#include "kernels/shared/attention.h"
+
+// What attention by tiles reads of the cache. Tiles multiply whole blocks: a weight of zero must
+// not meet a NaN or an infinity there.
+namespace {
+
+inline bool finite(F16x v) { return lanes_at_least(set1(__FLT_MAX__), abs(v)) == 0xffff; }
+
+// Whether the values are finite that some rows see and others do not.
+inline bool values_are_finite(const AttentionArgs& a) {
+  for (size_t position = a.context; position + 1 < a.context + a.tokens; ++position) {
+    const uint16_t* v = block_at<uint16_t>(a, a.v_blocks, position / kKvBlockTokens);
+    const size_t row = position % kKvBlockTokens;
+    for (size_t d = 0; d < a.head_dim; d += 16) {
+      F16x pair[2];
+      load_rows(v, a.head_dim, row, d, pair);
+      if (!finite(pair[row % 2])) return false;
+    }
+  }
+  return true;
+}
+
+// The blocks of a chunk, positions [begin, end).
+class ChunkBlocks {
+ public:
+  // last: room for the last block, where that is not full
+  ChunkBlocks(const AttentionArgs& a, size_t begin, size_t end, uint16_t* last)
+      : args_(a), first_(begin / kKvBlockTokens), count_((end - 1) / kKvBlockTokens + 1 - first_) {
+    for (size_t b = 0; b < count_; ++b) values_[b] = cached_values(b);
+    if (end % kKvBlockTokens == 0) return;
+    const uint16_t* cached = values_[count_ - 1];
+    values_[count_ - 1] = last;
+    copy_values(reinterpret_cast<const uint32_t*>(cached), end % kKvBlockTokens,
+                reinterpret_cast<uint32_t*>(last));
+  }
+
+  size_t count() const { return count_; }
+  const uint16_t* keys(size_t b) const {
+    return block_at<uint16_t>(args_, args_.k_blocks, first_ + b);
+  }
+  const uint16_t* values(size_t b) const { return values_[b]; }
+
+  // What is asked for while keys and values of block b are multiplied: see ask_for().
+  ptrdiff_t to_values(size_t b) const { return distance(keys(b), cached_values(b)); }
+  ptrdiff_t to_next_keys(size_t b) const {
+    return values_[b] == cached_values(b) ? next_keys<uint16_t>(args_, first_ + b) : 0;
+  }
+
+ private:
+  const uint16_t* cached_values(size_t b) const {
+    return block_at<uint16_t>(args_, args_.v_blocks, first_ + b);
+  }
+
+  // The first `count` positions of a block, and zeros.
+  void copy_values(const uint32_t* from, size_t count, uint32_t* to) const {
+    for (size_t pair = 0; pair < kKvBlockTokens / 2; ++pair) {
+      const uint32_t mask = 2 * pair + 1 < count ? ~0u : 2 * pair < count ? 0xffffu : 0;
+      for (size_t d = 0; d < args_.head_dim; ++d) {
+        to[pair * args_.head_dim + d] = from[pair * args_.head_dim + d] & mask;
+      }
+    }
+  }
+
+  const AttentionArgs& args_;
+  size_t first_, count_;
+  const uint16_t* values_[kChunkBlocks];
+};
+
+// A tile of keys or values, rows `pitch` elements apart; asks for what lies `ahead` of it.
+template <int Tile>
+inline void load_cached(const uint16_t* p, size_t pitch, ptrdiff_t ahead) {
+  tile_load<Tile>(p, pitch * sizeof(uint16_t));
+  if (ahead == 0) return;
+#pragma GCC unroll 16
+  for (size_t row = 0; row < kTileRows; ++row) ask_for<kTileRowBytes>(p + row * pitch, ahead);
+}
+
+}  // namespace
