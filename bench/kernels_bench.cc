@@ -91,10 +91,11 @@ struct Operands {
             act_lines.as<std::uint8_t>(),
             2 * kCols,
             kGroup,
+            kCols / kGroup,
             form};
   }
   QuantizedIo quantized_io(const KernelTable& table, std::size_t tokens, ActForm form) {
-    table.quantize(x.as<float>(), tokens * kCols, rows(form));
+    table.quantize({x.as<float>(), tokens, kCols, kCols}, rows(form));
     return {rows(form), tokens, y.as<float>(), kRows};
   }
   AttentionArgs attention(KvType type) {
@@ -190,8 +191,9 @@ void add_others(const std::string& level, const KernelTable& table, Operands& op
           ops.attention(type), 0, {y, y + kHeads * kHeadDim, y + kHeads * kHeadDim + kHeads});
     });
   }
-  add("quantize", kCols,
-      [&table, &ops] { table.quantize(ops.x.as<float>(), kCols, ops.rows(ActForm::kInt8)); });
+  add("quantize", kCols, [&table, &ops] {
+    table.quantize({ops.x.as<float>(), 1, kCols, kCols}, ops.rows(ActForm::kInt8));
+  });
   add("int8_peak", kPeakRounds * kInt8PeakMacs, [&table] { table.int8_peak(kPeakRounds); });
   add("round_to_bf16", kCols, [&table, &ops] {
     table.round_to_bf16(ops.x.as<float>(), kCols, ops.x_bf16.as<std::uint16_t>());

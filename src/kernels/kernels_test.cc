@@ -257,6 +257,38 @@ TEST(Elementwise, EveryIsaEqualsScalar) {
   }
 }
 
+// Protects: the rotation and the residual sum have no contraction on any level: products are
+// rounded before they are added.
+TEST(Elementwise, PlainProductsAndSums) {
+  constexpr std::size_t kHeads = 3;
+  for (const std::size_t head_dim : {16u, 48u, 64u, 80u, 256u}) {
+    const std::size_t n = kHeads * head_dim;
+    const std::size_t half = head_dim / 2;
+    const std::vector<float> x = draw_floats(n, 9);
+    const std::vector<float> y = draw_floats(n, 10);
+    std::vector<float> want_turned(n);
+    std::vector<float> want_sum(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t d = i % head_dim;
+      const float pair = d < half ? -x[i + half] : x[i - half];
+      const volatile float product = pair * y[half + d % half];
+      const volatile float own = x[i] * y[d % half];
+      want_turned[i] = own + product;
+      const volatile float scaled = 0.3f * y[i];
+      want_sum[i] = x[i] + scaled;
+    }
+    GuardedArray<float> other(y);
+    for (const KernelTable& table : testable_tables()) {
+      GuardedArray<float> turned(x);
+      GuardedArray<float> sum(x);
+      table.rotate(other.data(), other.data() + half, kHeads, head_dim, turned.data());
+      table.add_scaled(other.data(), 0.3f, n, sum.data());
+      expect_same_bits(want_turned, turned.values(), std::string(table.isa) + " rotate");
+      expect_same_bits(want_sum, sum.values(), std::string(table.isa) + " add_scaled");
+    }
+  }
+}
+
 // Protects: a level is what it says, unknown or missing ones are refused by name.
 TEST(Dispatch, ForcesAndRefusesLevels) {
   const CpuFeatures none;

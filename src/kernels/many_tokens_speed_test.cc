@@ -29,8 +29,9 @@ class CachedProduct {
         tokens_(tokens) {}
 
   double seconds_per_token(const KernelTable& table) {
-    const QuantizedRows x{codes_.data(), act_scales_.data(), minus_sums_.data(), quads_.data(),
-                          kPitch,        kMostActGroup,      ActForm::kInt8};
+    const QuantizedRows x{
+        codes_.data(), act_scales_.data(), minus_sums_.data(), quads_.data(), kPitch, kMostActGroup,
+        kGroups,       ActForm::kInt8};
     const Clock::time_point start = Clock::now();
     table.ternary_fields({lines_.data(), scales_.data(), kSide, kSide, kMostActGroup}, 0,
                          kSide / kFieldRows, {x, tokens_, y_.data(), kSide});

@@ -36,7 +36,15 @@ struct QuantizedRows {
                         // place in the group; those that are zero may be named twice
   size_t pitch;         // bytes
   size_t group;
+  size_t groups;  // cols / group
   ActForm form;
+};
+
+// What becomes of some rows of floats; `cols` of each row, a multiple of the group.
+struct ActRows {
+  const float* values;
+  size_t rows, cols;
+  size_t stride;  // floats from row to row
 };
 
 // Ternary weights, row-field packing: of the 64 bytes of a line, byte 4 * lane + j belongs to k =

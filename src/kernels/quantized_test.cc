@@ -152,11 +152,11 @@ void expect_bits(const Shape& s, Activations& x, const std::vector<float>& want,
   GuardedArray<std::uint8_t> lines(x.lines);
   const std::size_t ldy = s.rows + 5;
   GuardedArray<float> out(std::vector<float>((s.tokens - 1) * ldy + s.rows, -7.0f));
-  kernel(QuantizedIo{
-      {codes.data(), scales.data(), sums.data(), lines.data(), x.pitch, s.act_group, s.form},
-      s.tokens,
-      out.data(),
-      ldy});
+  kernel(QuantizedIo{{codes.data(), scales.data(), sums.data(), lines.data(), x.pitch, s.act_group,
+                      s.cols / s.act_group, s.form},
+                     s.tokens,
+                     out.data(),
+                     ldy});
   const std::vector<float> all = out.values();
   for (std::size_t i = 0; i < all.size(); ++i) {
     const bool inside = i % ldy < s.rows;
@@ -307,8 +307,8 @@ struct Quantized {
     GuardedArray<float> a(std::vector<float>(x.size() / size, -1.0f));
     GuardedArray<std::int32_t> s(std::vector<std::int32_t>(x.size() / size, -1));
     GuardedArray<std::uint8_t> l(std::vector<std::uint8_t>(x.size() / kQuadEvery, 0));
-    table.quantize(in.data(), x.size(),
-                   {c.data(), a.data(), s.data(), l.data(), 2 * x.size(), size, form});
+    table.quantize({in.data(), 1, x.size(), x.size()}, {c.data(), a.data(), s.data(), l.data(),
+                                                        2 * x.size(), size, x.size() / size, form});
     codes = c.values();
     scales = a.values();
     sums = s.values();
@@ -371,6 +371,49 @@ TEST(Quantize, EveryIsaEqualsScalar) {
         EXPECT_EQ(got.lines, want.lines) << table.isa;
         EXPECT_EQ(std::memcmp(got.scales.data(), want.scales.data(), 4 * want.scales.size()), 0)
             << table.isa;
+      }
+    }
+  }
+}
+
+// Protects: parts of several rows become what each becomes alone, and nothing between them is
+// touched.
+TEST(Quantize, RowsGoWhereTheyBelong) {
+  constexpr std::size_t kRows = 11, kCols = 384, kStride = 400, kBegin = 128, kPitch = 2 * 512 + 64;
+  std::mt19937 rng(3);
+  std::normal_distribution<float> normal(0, 1);
+  std::vector<float> x((kRows - 1) * kStride + kCols);
+  for (float& v : x) v = normal(rng);
+  const CpuFeatures cpu = detect_cpu_features();
+  for (const ActForm form : {ActForm::kInt8, ActForm::kInt16}) {
+    for (const std::size_t size : {32, 64, 128}) {
+      const std::size_t groups = 512 / size;
+      for (const std::string& level : runnable_levels(cpu)) {
+        const KernelTable table = make_kernel_table(cpu, level).value();
+        std::vector<std::int8_t> codes(kRows * kPitch, 99);
+        std::vector<float> scales(kRows * groups, -1);
+        std::vector<std::int32_t> sums(kRows * groups, -1);
+        std::vector<std::uint8_t> lines(kRows * 512 / kQuadEvery, 99);
+        table.quantize(
+            {x.data(), kRows, kCols, kStride},
+            {codes.data() + 2 * kBegin, scales.data() + kBegin / size, sums.data() + kBegin / size,
+             lines.data() + kBegin / kQuadEvery, kPitch, size, groups, form});
+        for (std::size_t r = 0; r < kRows; ++r) {
+          const auto row = x.begin() + static_cast<std::ptrdiff_t>(r * kStride);
+          const Quantized alone(table, std::vector<float>(row, row + kCols), size, form);
+          std::vector<std::int8_t> want(kPitch, 99);
+          std::copy(alone.codes.begin(), alone.codes.end(), want.begin() + 2 * kBegin);
+          EXPECT_TRUE(std::equal(want.begin(), want.end(),
+                                 codes.begin() + static_cast<std::ptrdiff_t>(r * kPitch)))
+              << level << ", row " << r;
+          const std::size_t at = r * groups + kBegin / size;
+          EXPECT_EQ(scales[at], alone.scales[0]);
+          EXPECT_EQ(sums[at], alone.sums[0]);
+          EXPECT_EQ(scales[r * groups], -1);
+          if (form == ActForm::kInt16) continue;
+          EXPECT_EQ(lines[r * 512 / kQuadEvery + kBegin / kQuadEvery], alone.lines[0]);
+          EXPECT_EQ(lines[r * 512 / kQuadEvery], 99);
+        }
       }
     }
   }

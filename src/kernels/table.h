@@ -68,6 +68,13 @@ struct KernelTable {
   // out = (x / sqrt(mean(x^2) + eps)) * weight; n a multiple of 16. out may alias x.
   void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* out);
 
+  // h += scale * delta.
+  void (*add_scaled)(const float* delta, float scale, size_t n, float* h);
+
+  // rotate_half (RoFormer, arXiv:2104.09864, in Hugging Face's pairing) of x: [heads, head_dim].
+  // cos, sin: [head_dim / 2]
+  void (*rotate)(const float* cos, const float* sin, size_t heads, size_t head_dim, float* x);
+
   // out = gate / (1 + exp(-gate)) * up; n a multiple of 16. out may alias either.
   void (*silu_mul)(const float* gate, const float* up, size_t n, float* out);
 
@@ -89,9 +96,9 @@ struct KernelTable {
   size_t (*logits_gather)(const float* x, size_t n, float least, float below, size_t room,
                           int32_t* indices);
 
-  // The integer kernels: shared/quantize.h and shared/field_tile.h define them. x: n values, a
-  // multiple of 32; out: where they go.
-  void (*quantize)(const float* x, size_t n, const QuantizedRows& out);
+  // The integer kernels: shared/quantize.h and shared/field_tile.h define them. out: from
+  // where the first of the rows begins.
+  void (*quantize)(const ActRows& x, const QuantizedRows& out);
   void (*ternary_fields)(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io);
   // Activations of kInt8 only.
   void (*int8_fields)(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io);

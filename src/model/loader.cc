@@ -14,7 +14,7 @@
 namespace bitcpm {
 
 // The vectors of the backend are 16 lanes wide and ternary groups 32 in-features; attention writes
-// its output by key-value heads.
+// its output by key-value heads, of limited size.
 Status check_widths(const ModelConfig& config) {
   struct Width {
     const char* name;
@@ -34,6 +34,10 @@ Status check_widths(const ModelConfig& config) {
                                            std::to_string(width.value) + " is not a multiple of " +
                                            std::to_string(width.multiple)};
     }
+  }
+  if (config.head_dim > kMaxHeadDim) {
+    return Error{Errc::kUnsupported, "config.json: head_dim " + std::to_string(config.head_dim) +
+                                         " is above " + std::to_string(kMaxHeadDim)};
   }
   return {};
 }

@@ -75,8 +75,10 @@ TEST_F(Loader, RefusesWidthsThatKernelsCannotTake) {
       {"head_dim 24 is not a multiple of 16", 4, 1, 24},
       {"num_attention_heads * head_dim 48 is not a multiple of 32", 3, 1, 16},
       {"num_attention_heads / num_key_value_heads * head_dim 16 is not", 2, 2, 16},
+      {"head_dim 272 is above 256", 2, 1, 272},
       {nullptr, 4, 2, 16},
       {nullptr, 2, 2, 32},
+      {nullptr, 2, 1, 256},
   };
   for (const Case& c : kCases) {
     ModelConfig config = TinyCheckpoint().config;

@@ -52,17 +52,15 @@ class CpuAttention::Call {
                                                                  part);
   }
 
-  // values: scratch for the heads of one token
-  void merge(const Tile& tile, const AttentionPart* parts, float* values) const {
-    const std::size_t width = shape_.heads * shape_.head_dim;
-    for (std::size_t t = 0; t < tile.tokens; ++t) {
-      for (std::size_t h = 0; h < shape_.heads; ++h) {
-        table_.merge_attention(parts, tile.parts, t * shape_.heads + h, shape_.head_dim,
-                               values + h * shape_.head_dim);
-      }
-      out_.put(table_, tile.first_row + static_cast<std::int64_t>(t),
-               static_cast<std::int64_t>(offset(tile)), values, static_cast<std::int64_t>(width));
+  // In the place of the first part's sums.
+  void merge(const Tile& tile, const AttentionPart* parts) const {
+    float* out = parts[0].out;
+    for (std::size_t row = 0; row < tile.tokens * shape_.heads; ++row) {
+      table_.merge_attention(parts, tile.parts, row, shape_.head_dim, out + row * shape_.head_dim);
     }
+    const auto width = static_cast<std::int64_t>(shape_.heads * shape_.head_dim);
+    out_.put(table_, tile.first_row, static_cast<std::int64_t>(offset(tile)),
+             TensorView::dense(out, static_cast<std::int64_t>(tile.tokens), width));
   }
 
  private:
@@ -125,7 +123,6 @@ void CpuAttention::make_tasks() {
       tasks_.push_back({i, kAllParts});
     }
   }
-  thread_floats_ += whole_lines(shape_.heads * shape_.head_dim);
 }
 
 // After this, nothing in parts_ or memory_ moves.
@@ -169,9 +166,6 @@ void CpuAttention::attend(const AttentionInput& input, CpuLinearInput& out) {
   const auto memory_of = [&](std::size_t thread) {
     return memory_.as<float>() + split_floats_ + thread * thread_floats_;
   };
-  const auto values_of = [&](std::size_t thread) {
-    return memory_of(thread + 1) - whole_lines(shape_.heads * shape_.head_dim);
-  };
   share_out(pool_, tasks_.size(), [&](std::size_t thread, std::size_t i) {
     const auto [index, part] = tasks_[i];
     const Tile& tile = tiles_[index];
@@ -179,10 +173,10 @@ void CpuAttention::attend(const AttentionInput& input, CpuLinearInput& out) {
     const std::size_t first = split_parts_ + thread * thread_parts_;
     place_parts(tile, first, memory_of(thread));
     for (std::size_t p = 0; p < tile.parts; ++p) call.part(tile, p, parts_[first + p]);
-    call.merge(tile, parts_.data() + first, values_of(thread));
+    call.merge(tile, parts_.data() + first);
   });
-  share_out(pool_, split_, [&](std::size_t thread, std::size_t i) {
-    call.merge(tiles_[i], parts_.data() + tiles_[i].first_part, values_of(thread));
+  share_out(pool_, split_, [&](std::size_t, std::size_t i) {
+    call.merge(tiles_[i], parts_.data() + tiles_[i].first_part);
   });
 }
 

@@ -28,21 +28,6 @@ namespace {
 
 using kernels::kKvBlockTokens;
 
-void add_scaled(const float* delta, float scale, std::int64_t n, float* h) {
-  for (std::int64_t i = 0; i < n; ++i) h[i] += scale * delta[i];
-}
-
-// rotate_half (RoFormer, arXiv:2104.09864, in Hugging Face's pairing) of one head.
-void rotate(const float* cos, const float* sin, std::int32_t head_dim, float* head) {
-  const std::int32_t half = head_dim / 2;
-  for (std::int32_t i = 0; i < half; ++i) {
-    const float a = head[i];
-    const float b = head[i + half];
-    head[i] = a * cos[i] - b * sin[i];
-    head[i + half] = b * cos[i] + a * sin[i];
-  }
-}
-
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const kernels::KernelTable& table, int threads, Numerics numerics)
@@ -126,7 +111,7 @@ class CpuBackend final : public Backend {
   void add_scaled_rms_norm(TensorView delta, float scale, TensorView h, const Buffer& weight,
                            float eps, LinearInput& out) override {
     each_normed_row(h.rows, h.cols, [&](std::int64_t t, float* scratch) {
-      add_scaled(delta.row(t), scale, h.cols, h.row(t));
+      add_scaled(delta.row(t), scale, h, t);
       norm_row(h.row(t), h.cols, weight, eps, t, scratch, cpu_input(out));
     });
   }
@@ -134,7 +119,7 @@ class CpuBackend final : public Backend {
   void final_norm(TensorView delta, float scale, TensorView h, std::span<const std::int32_t> rows,
                   const Buffer& weight, float eps, float divisor, TensorView out) override {
     each_row(static_cast<std::size_t>(h.rows),
-             [&](std::int64_t t) { add_scaled(delta.row(t), scale, h.cols, h.row(t)); });
+             [&](std::int64_t t) { add_scaled(delta.row(t), scale, h, t); });
     each_row(rows.size(), [&](std::int64_t i) {
       float* o = out.row(i);
       table_.rms_norm(h.row(rows[static_cast<std::size_t>(i)]), weight.as<float>(), eps,
@@ -145,7 +130,7 @@ class CpuBackend final : public Backend {
 
   void load_input(TensorView x, LinearInput& out) override {
     each_row(static_cast<std::size_t>(x.rows),
-             [&](std::int64_t t) { cpu_input(out).put(table_, t, 0, x.row(t), x.cols); });
+             [&](std::int64_t t) { cpu_input(out).put(table_, t, 0, x.row_range(t, 1)); });
   }
 
   void linear(const LinearInput& x, std::span<const LinearTarget> targets) override {
@@ -177,13 +162,11 @@ class CpuBackend final : public Backend {
   void rope_append_kv(TensorView q, TensorView k, TensorView v, const RopeAngles& angles,
                       const BatchView& batch, KvCache& cache, std::int32_t layer) override {
     auto& kv = static_cast<CpuKvCache&>(cache);
-    const std::int32_t head_dim = kv.shape().head_dim;
+    const auto head_dim = static_cast<std::size_t>(kv.shape().head_dim);
     each_row(static_cast<std::size_t>(q.rows), [&](std::int64_t t) {
-      for (std::int64_t d = 0; d < q.cols; d += head_dim) {
-        rotate(angles.cos.row(t), angles.sin.row(t), head_dim, q.row(t) + d);
-      }
-      for (std::int64_t d = 0; d < k.cols; d += head_dim) {
-        rotate(angles.cos.row(t), angles.sin.row(t), head_dim, k.row(t) + d);
+      for (const TensorView& x : {q, k}) {
+        table_.rotate(angles.cos.row(t), angles.sin.row(t),
+                      static_cast<std::size_t>(x.cols) / head_dim, head_dim, x.row(t));
       }
       const SequenceSlice& sequence = sequence_of(batch, t);
       const auto position =
@@ -212,10 +195,14 @@ class CpuBackend final : public Backend {
     return static_cast<CpuLinearInput&>(input);
   }
 
+  void add_scaled(const float* delta, float scale, const TensorView& h, std::int64_t t) const {
+    table_.add_scaled(delta, scale, static_cast<std::size_t>(h.cols), h.row(t));
+  }
+
   void norm_row(const float* x, std::int64_t cols, const Buffer& weight, float eps, std::int64_t t,
                 float* scratch, CpuLinearInput& out) const {
     table_.rms_norm(x, weight.as<float>(), eps, static_cast<std::size_t>(cols), scratch);
-    out.put(table_, t, 0, scratch, cols);
+    out.put(table_, t, 0, TensorView::dense(scratch, 1, cols));
   }
 
   // body(t, scratch): scratch has room for a row.

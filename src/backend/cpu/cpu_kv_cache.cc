@@ -16,6 +16,7 @@ using kernels::kKvGroupDims;
 using kernels::kv_element;
 using kernels::KvType;
 
+static_assert(kMaxHeadDim == kernels::kMaxHeadDim);
 static_assert(static_cast<int>(KvCacheDtype::kFloat32) == static_cast<int>(KvType::kFloat32));
 static_assert(static_cast<int>(KvCacheDtype::kBfloat16) == static_cast<int>(KvType::kBfloat16));
 static_assert(static_cast<int>(KvCacheDtype::kInt8) == static_cast<int>(KvType::kInt8));
@@ -28,7 +29,9 @@ void put(const float* x, std::size_t head_dim, std::size_t, float* elements, con
 
 template <class At>
 void put(const float* x, std::size_t head_dim, std::size_t, std::uint16_t* elements, const At& at) {
-  for (std::size_t d = 0; d < head_dim; ++d) elements[at(d)] = bf16_from_f32(x[d]);
+  std::uint16_t near[kernels::kMaxHeadDim];  // the rounding takes vectors, the places do not
+  for (std::size_t d = 0; d < head_dim; ++d) near[d] = bf16_from_f32(x[d]);
+  for (std::size_t d = 0; d < head_dim; ++d) elements[at(d)] = near[d];
 }
 
 // scale = largest / 127 as bf16, rounded up; code = x / scale to nearest, ties to even.
@@ -64,7 +67,7 @@ void write_head(const float* k, const float* v, std::size_t head_dim, std::byte*
 
 Result<std::unique_ptr<KvCache>> CpuKvCache::allocate(const KvShape& shape,
                                                       std::int32_t num_blocks) {
-  BITCPM_CHECK(num_blocks >= 0);
+  BITCPM_CHECK(num_blocks >= 0 && shape.head_dim <= kMaxHeadDim);
   std::unique_ptr<CpuKvCache> cache(new CpuKvCache);
   cache->shape_ = shape;
   cache->num_blocks_ = num_blocks;

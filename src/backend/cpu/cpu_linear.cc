@@ -81,8 +81,8 @@ void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const C
         for (std::int64_t t = 0; t < tokens; ++t) {
           float* values = gate + t * kGatedRows;
           table.silu_mul(values, up + t * kGatedRows, static_cast<std::size_t>(count), values);
-          out.put(table, token + t, row, values, count);
         }
+        out.put(table, token, row, {gate, tokens, count, kGatedRows});
       }
     }
   });

@@ -46,6 +46,7 @@ Result<std::unique_ptr<LinearInput>> CpuLinearInput::allocate(std::int64_t max_r
                        input->lines_.as<std::uint8_t>(),
                        code_pitch(width),
                        group,
+                       width / group,
                        forms.code_form};
   return std::unique_ptr<LinearInput>(std::move(input));
 }
@@ -63,16 +64,22 @@ kernels::QuantizedRows CpuLinearInput::codes_at(std::int64_t t, std::int64_t beg
 }
 
 void CpuLinearInput::put(const kernels::KernelTable& table, std::int64_t t, std::int64_t begin,
-                         const float* values, std::int64_t count) {
-  if (has_floats_ && values != row(t) + begin) std::copy_n(values, count, row(t) + begin);
-  if (bf16_.size() > 0) {
+                         const TensorView& values) {
+  for (std::int64_t i = 0; i < values.rows; ++i) {
+    const float* from = values.row(i);
+    if (has_floats_ && from != row(t + i) + begin) {
+      std::copy_n(from, values.cols, row(t + i) + begin);
+    }
+    if (bf16_.size() == 0) continue;
     const std::size_t row =
-        static_cast<std::size_t>(t) * bf16_pitch(static_cast<std::size_t>(cols_));
-    table.round_to_bf16(values, static_cast<std::size_t>(count),
+        static_cast<std::size_t>(t + i) * bf16_pitch(static_cast<std::size_t>(cols_));
+    table.round_to_bf16(from, static_cast<std::size_t>(values.cols),
                         bf16_.as<std::uint16_t>() + row + begin);
   }
   if (quantized_.codes == nullptr) return;
-  table.quantize(values, static_cast<std::size_t>(count), codes_at(t, begin));
+  table.quantize({values.data, static_cast<std::size_t>(values.rows),
+                  static_cast<std::size_t>(values.cols), static_cast<std::size_t>(values.stride)},
+                 codes_at(t, begin));
 }
 
 double code_value(const kernels::QuantizedRows& row, std::size_t k) {

@@ -32,10 +32,10 @@ class CpuLinearInput final : public LinearInput {
            lines_.size();
   }
 
-  // Row t, elements from `begin` on, in all forms; whole groups. Disjoint ranges from any thread.
-  // `values` may be part of row(t).
+  // Rows from t on, their elements from `begin` on, in all forms; whole groups. Disjoint ranges
+  // from any thread. `values` may be part of the rows themselves.
   void put(const kernels::KernelTable& table, std::int64_t t, std::int64_t begin,
-           const float* values, std::int64_t count);
+           const TensorView& values);
 
   // Where the f32 form of row t is, or null.
   float* row(std::int64_t t) { return has_floats_ ? values_.as<float>() + t * cols_ : nullptr; }

@@ -74,7 +74,7 @@ struct Fixture {
       for (std::int64_t k = 0; k < kCols; ++k) {
         values.push_back(normal(rng) * 0.1f + (peaked ? 30 * value_of(matrix, towards, k) : 0.0f));
       }
-      x().put(table, t, 0, values.data(), kCols);
+      x().put(table, t, 0, TensorView::dense(values.data(), 1, kCols));
     }
   }
 
@@ -169,8 +169,8 @@ TEST(HeadScreen, MostRowsAreNeverMultiplied) {
 TEST(HeadScreen, NansAreKept) {
   Fixture f(Kind::kExact);
   HeadScreen screen;
-  const std::vector<float> values(kCols, NAN);
-  f.x().put(f.table, 0, 0, values.data(), kCols);
+  std::vector<float> values(kCols, NAN);
+  f.x().put(f.table, 0, 0, TensorView::dense(values.data(), 1, kCols));
   std::vector<float> got(kRows);
   screen.top_logits(f.table, f.pool, f.head(), f.x(), 1, TensorView::dense(got.data(), 1, kRows));
   for (const float logit : got) EXPECT_TRUE(std::isnan(logit));

@@ -48,6 +48,21 @@ inline F16x store_rounded(int8_t* p, F16x v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(rounded));
   return {_mm512_cvtepi32_ps(rounded)};
 }
+// See shared/quantize.h. Words of two vectors go pairwise through each 128-bit lane.
+inline F16x split_bytes(F16x a, F16x b, int8_t* near, int8_t* rest) {
+  const __m512i words = _mm512_packs_epi32(_mm512_cvtps_epi32(a.v), _mm512_cvtps_epi32(b.v));
+  const __m512i most = _mm512_set1_epi16(127);
+  const __m512i least = _mm512_set1_epi16(-127);
+  const __m512i within = _mm512_min_epi16(_mm512_max_epi16(words, least), most);
+  const __m512i both = _mm512_packs_epi16(within, _mm512_sub_epi16(words, within));
+  // of a lane: four of a, four of b, what those leave, what these leave
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i bytes = _mm512_permutexvar_epi32(order, both);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(near), _mm512_castsi512_si256(bytes));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(rest), _mm512_extracti64x4_epi64(bytes, 1));
+  const __m512i sums = _mm512_madd_epi16(words, _mm512_set1_epi16(1));
+  return {_mm512_cvtepi32_ps(sums)};
+}
 inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
   const __m512 ab = _mm512_max_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v));
   const __m512 cd = _mm512_max_ps(_mm512_unpacklo_ps(c.v, d.v), _mm512_unpackhi_ps(c.v, d.v));

@@ -12,6 +12,11 @@ struct ActGroup {
   static constexpr size_t kSize = 16 * V;
   static constexpr int kQuads = kSize / kQuadEvery;  // that may exceed the range
   F16x x[V];
+
+  explicit ActGroup(const float* values) {
+#pragma GCC unroll 8
+    for (size_t v = 0; v < V; ++v) x[v] = load(values + 16 * v);
+  }
 };
 
 // The largest magnitude in each quad of a group: quad j of vector 4 h + v is lane 4 j + v of

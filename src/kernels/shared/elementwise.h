@@ -45,6 +45,26 @@ inline void silu_mul(const float* gate, const float* up, size_t n, float* out) {
   }
 }
 
+// The compiler makes vectors of these two: no lane knows of another.
+inline void add_scaled(const float* __restrict delta, float scale, size_t n, float* __restrict h) {
+  for (size_t i = 0; i < n; ++i) h[i] += scale * delta[i];
+}
+
+inline void rotate(const float* __restrict cos, const float* __restrict sin, size_t heads,
+                   size_t head_dim, float* x) {
+  const size_t half = head_dim / 2;
+  for (const float* end = x + heads * head_dim; x < end; x += head_dim) {
+    float* __restrict first = x;
+    float* __restrict second = x + half;
+    for (size_t i = 0; i < half; ++i) {
+      const float a = first[i];
+      const float b = second[i];
+      first[i] = a * cos[i] - b * sin[i];
+      second[i] = b * cos[i] + a * sin[i];
+    }
+  }
+}
+
 inline void round_to_bf16(const float* x, size_t n, uint16_t* out) {
   for (size_t i = 0; i < n; i += 16) store_bf16(out + i, load(x + i));
 }

@@ -35,6 +35,8 @@ inline void install_kernels(bitcpm::kernels::KernelTable& table) {
   table.round_to_bf16 = round_to_bf16;
   table.rms_norm = rms_norm;
   table.silu_mul = silu_mul;
+  table.add_scaled = add_scaled;
+  table.rotate = rotate;
   install_attention<Tiles::kQueries, Tiles::kValues, Tiles::kVectors>(table);
   table.merge_attention = merge_attention;
   table.logits_maxima = logits_maxima;
