@@ -194,6 +194,9 @@ void add_others(const std::string& level, const KernelTable& table, Operands& op
   add("quantize", kCols, [&table, &ops] {
     table.quantize({ops.x.as<float>(), 1, kCols, kCols}, ops.rows(ActForm::kInt8));
   });
+  add("quantize/64", kMostTokens * kCols, [&table, &ops] {
+    table.quantize({ops.x.as<float>(), kMostTokens, kCols, kCols}, ops.rows(ActForm::kInt8));
+  });
   add("int8_peak", kPeakRounds * kInt8PeakMacs, [&table] { table.int8_peak(kPeakRounds); });
   add("round_to_bf16", kCols, [&table, &ops] {
     table.round_to_bf16(ops.x.as<float>(), kCols, ops.x_bf16.as<std::uint16_t>());

@@ -26,8 +26,6 @@ class LinearInput {
   virtual std::size_t bytes() const = 0;
 };
 
-constexpr std::int32_t kMaxHeadDim = 256;  // that attention takes
-
 // The keys and values of `num_blocks` blocks of kv_block_tokens() positions, all layers.
 class KvCache {
  public:

@@ -12,8 +12,8 @@ constexpr size_t kAttentionSplit = 1024;  // positions per part; parts may run o
 constexpr size_t kMaxHeadDim = 256;
 
 // Element types of the cache. bf16: queries and weights are rounded to bf16 as well, since that is
-// what tiles multiply (docs/adr/0036). int8: value = scale * code, a bf16 scale per position and 32
-// dimensions of a head (the last ones may be 16).
+// what tiles multiply (docs/adr/0036; those take subnormal operands and sums for zero). int8: value
+// = scale * code, a bf16 scale per position and 32 dimensions of a head (the last ones may be 16).
 enum class KvType : uint8_t { kFloat32, kBfloat16, kInt8 };
 constexpr size_t kKvTypes = 3;
 constexpr size_t kKvGroupDims = 32;
@@ -33,8 +33,8 @@ struct AttentionArgs {
   size_t tokens, heads;
   size_t head_dim;  // a multiple of 16, at most kMaxHeadDim
   // Block b starts at k_blocks + b * block_stride bytes: elements [head_dim][32]; v_blocks
-  // likewise: [32][head_dim], both as kv_element() says. int8: followed by the scales, [groups][32]
-  // in both.
+  // likewise: [32][head_dim], both as kv_element() says; on multiples of 4 bytes. int8: followed by
+  // the scales, [groups][32] in both.
   const void* k_blocks;
   const void* v_blocks;
   size_t block_stride;

@@ -36,11 +36,11 @@ struct QuantizedRows {
                         // place in the group; those that are zero may be named twice
   size_t pitch;         // bytes
   size_t group;
-  size_t groups;  // cols / group
+  size_t groups;  // from row to row of scales and minus_sums: those of a whole row
   ActForm form;
 };
 
-// What becomes of some rows of floats; `cols` of each row, a multiple of the group.
+// Some rows of floats, or the same part of each: `cols` of them, a multiple of the group.
 struct ActRows {
   const float* values;
   size_t rows, cols;

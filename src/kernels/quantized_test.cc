@@ -376,44 +376,49 @@ TEST(Quantize, EveryIsaEqualsScalar) {
   }
 }
 
-// Protects: parts of several rows become what each becomes alone, and nothing between them is
-// touched.
+// Protects: parts of several rows become what each becomes alone, on guarded operands, and nothing
+// around them is touched.
 TEST(Quantize, RowsGoWhereTheyBelong) {
-  constexpr std::size_t kRows = 11, kCols = 384, kStride = 400, kBegin = 128, kPitch = 2 * 512 + 64;
+  constexpr std::size_t kRows = 11, kWidth = 640, kBegin = 128, kCols = 384, kStride = 400;
+  constexpr std::size_t kPitch = 2 * kWidth + 64;
   std::mt19937 rng(3);
   std::normal_distribution<float> normal(0, 1);
   std::vector<float> x((kRows - 1) * kStride + kCols);
   for (float& v : x) v = normal(rng);
+  GuardedArray<float> in(x);
   const CpuFeatures cpu = detect_cpu_features();
   for (const ActForm form : {ActForm::kInt8, ActForm::kInt16}) {
     for (const std::size_t size : {32, 64, 128}) {
-      const std::size_t groups = 512 / size;
+      const std::size_t groups = kWidth / size;
+      const std::size_t names = kWidth / kQuadEvery;
       for (const std::string& level : runnable_levels(cpu)) {
         const KernelTable table = make_kernel_table(cpu, level).value();
         std::vector<std::int8_t> codes(kRows * kPitch, 99);
         std::vector<float> scales(kRows * groups, -1);
         std::vector<std::int32_t> sums(kRows * groups, -1);
-        std::vector<std::uint8_t> lines(kRows * 512 / kQuadEvery, 99);
-        table.quantize(
-            {x.data(), kRows, kCols, kStride},
-            {codes.data() + 2 * kBegin, scales.data() + kBegin / size, sums.data() + kBegin / size,
-             lines.data() + kBegin / kQuadEvery, kPitch, size, groups, form});
+        std::vector<std::uint8_t> lines(kRows * names, 99);
+        GuardedArray<std::int8_t> c(codes);
+        GuardedArray<float> a(scales);
+        GuardedArray<std::int32_t> s(sums);
+        GuardedArray<std::uint8_t> l(lines);
+        table.quantize({in.data(), kRows, kCols, kStride},
+                       {c.data() + 2 * kBegin, a.data() + kBegin / size, s.data() + kBegin / size,
+                        l.data() + kBegin / kQuadEvery, kPitch, size, groups, form});
+        const auto put = [](const auto& from, std::size_t at, auto& to) {
+          std::copy(from.begin(), from.end(), to.begin() + static_cast<std::ptrdiff_t>(at));
+        };
         for (std::size_t r = 0; r < kRows; ++r) {
           const auto row = x.begin() + static_cast<std::ptrdiff_t>(r * kStride);
           const Quantized alone(table, std::vector<float>(row, row + kCols), size, form);
-          std::vector<std::int8_t> want(kPitch, 99);
-          std::copy(alone.codes.begin(), alone.codes.end(), want.begin() + 2 * kBegin);
-          EXPECT_TRUE(std::equal(want.begin(), want.end(),
-                                 codes.begin() + static_cast<std::ptrdiff_t>(r * kPitch)))
-              << level << ", row " << r;
-          const std::size_t at = r * groups + kBegin / size;
-          EXPECT_EQ(scales[at], alone.scales[0]);
-          EXPECT_EQ(sums[at], alone.sums[0]);
-          EXPECT_EQ(scales[r * groups], -1);
-          if (form == ActForm::kInt16) continue;
-          EXPECT_EQ(lines[r * 512 / kQuadEvery + kBegin / kQuadEvery], alone.lines[0]);
-          EXPECT_EQ(lines[r * 512 / kQuadEvery], 99);
+          put(alone.codes, r * kPitch + 2 * kBegin, codes);
+          put(alone.scales, r * groups + kBegin / size, scales);
+          put(alone.sums, r * groups + kBegin / size, sums);
+          if (form == ActForm::kInt8) put(alone.lines, r * names + kBegin / kQuadEvery, lines);
         }
+        EXPECT_EQ(c.values(), codes) << level << ", group " << size;
+        EXPECT_EQ(a.values(), scales) << level << ", group " << size;
+        EXPECT_EQ(s.values(), sums) << level << ", group " << size;
+        EXPECT_EQ(l.values(), lines) << level << ", group " << size;
       }
     }
   }

@@ -68,11 +68,11 @@ struct KernelTable {
   // out = (x / sqrt(mean(x^2) + eps)) * weight; n a multiple of 16. out may alias x.
   void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* out);
 
-  // h += scale * delta.
+  // h += scale * delta, [n] each, any n; they do not overlap.
   void (*add_scaled)(const float* delta, float scale, size_t n, float* h);
 
   // rotate_half (RoFormer, arXiv:2104.09864, in Hugging Face's pairing) of x: [heads, head_dim].
-  // cos, sin: [head_dim / 2]
+  // cos, sin: [head_dim / 2], which do not overlap it; head_dim even
   void (*rotate)(const float* cos, const float* sin, size_t heads, size_t head_dim, float* x);
 
   // out = gate / (1 + exp(-gate)) * up; n a multiple of 16. out may alias either.
@@ -83,6 +83,7 @@ struct KernelTable {
   void (*attention[kKvTypes])(const AttentionArgs& args, size_t begin, const AttentionPart& part);
 
   // out[head_dim] = row `row` of softmax(scale q K) V, from all its parts, which are overwritten.
+  // out may be that row of the first part's.
   void (*merge_attention)(const AttentionPart* parts, size_t count, size_t row, size_t head_dim,
                           float* out);
 

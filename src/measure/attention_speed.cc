@@ -145,11 +145,12 @@ Work AttentionProbe::work() const {
   const ModelConfig& config = model_->config();
   const double positions =  // of all rows of a stream: their contexts end with context
       load_.tokens * (load_.context - (load_.tokens - 1) / 2.0);
+  const KvShape kv = model_->kv_shape(load_.kv_cache_dtype);
   Work work;
-  work.f32_macs = 2.0 * config.num_attention_heads * config.head_dim * config.num_hidden_layers *
-                  load_.streams * positions;
-  work.bytes = static_cast<double>(kv_bytes_per_token(model_->kv_shape(load_.kv_cache_dtype))) *
-               load_.streams * load_.context;
+  double& macs = kv.dtype == KvCacheDtype::kBfloat16 ? work.bf16_macs : work.f32_macs;
+  macs = 2.0 * config.num_attention_heads * config.head_dim * config.num_hidden_layers *
+         load_.streams * positions;
+  work.bytes = static_cast<double>(kv_bytes_per_token(kv)) * load_.streams * load_.context;
   return work;
 }
 

@@ -112,8 +112,8 @@ TEST(AttentionProbe, CountsAndMeasures) {
       AttentionProbe::make(*model.loaded.model, {.streams = 2, .tokens = 3, .context = 1100})
           .value();
   const Work work = probe.work();
-  EXPECT_EQ(work.f32_macs, 2 * 2 * 128 * 2 * (1098 + 1099 + 1100));  // scores and values, 2 layers
-  EXPECT_EQ(work.bytes, 2.0 * 1100 * 2 * 2 * 64 * 2);                // K and V of bf16, 2 layers
+  EXPECT_EQ(work.bf16_macs, 2 * 2 * 128 * 2 * (1098 + 1099 + 1100));  // scores, values; 2 layers
+  EXPECT_EQ(work.bytes, 2.0 * 1100 * 2 * 2 * 64 * 2);                 // K and V of bf16, 2 layers
   const double attention = probe.attention_seconds(3).min;
   EXPECT_GT(attention, 0);
   EXPECT_LT(attention, probe.pass_seconds(3).max);

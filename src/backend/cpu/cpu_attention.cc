@@ -14,7 +14,7 @@ using kernels::AttentionPart;
 using kernels::kAttentionSplit;
 
 // Query rows that go over the keys and values together: enough to reuse what is in the cache, few
-// enough that their outputs stay there as well.
+// enough that their outputs stay there as well. As many as tiles of the amx level take at once.
 constexpr std::size_t kTileRows = 64;
 
 // Tiles that cost more than this share of what a thread has to do are divided into their parts.

@@ -27,14 +27,12 @@ inline bool values_are_finite(const AttentionArgs& a) {
 class ChunkBlocks {
  public:
   // last: room for the last block, where that is not full
-  ChunkBlocks(const AttentionArgs& a, size_t begin, size_t end, uint16_t* last)
+  ChunkBlocks(const AttentionArgs& a, size_t begin, size_t end, uint32_t* last)
       : args_(a), first_(begin / kKvBlockTokens), count_((end - 1) / kKvBlockTokens + 1 - first_) {
     for (size_t b = 0; b < count_; ++b) values_[b] = cached_values(b);
     if (end % kKvBlockTokens == 0) return;
-    const uint16_t* cached = values_[count_ - 1];
-    values_[count_ - 1] = last;
-    copy_values(reinterpret_cast<const uint32_t*>(cached), end % kKvBlockTokens,
-                reinterpret_cast<uint32_t*>(last));
+    copy_values(values_[count_ - 1], end % kKvBlockTokens, last);
+    values_[count_ - 1] = reinterpret_cast<const uint16_t*>(last);
   }
 
   size_t count() const { return count_; }
@@ -55,11 +53,14 @@ class ChunkBlocks {
   }
 
   // The first `count` positions of a block, and zeros.
-  void copy_values(const uint32_t* from, size_t count, uint32_t* to) const {
-    for (size_t pair = 0; pair < kKvBlockTokens / 2; ++pair) {
-      const uint32_t mask = 2 * pair + 1 < count ? ~0u : 2 * pair < count ? 0xffffu : 0;
+  void copy_values(const uint16_t* from, size_t count, uint32_t* to) const {
+    for (size_t row = 0; row < kKvBlockTokens; row += 2) {
+      const uint32_t mask = row + 1 < count ? ~0u : row < count ? 0xffffu : 0;
+      const size_t at = row * args_.head_dim;
       for (size_t d = 0; d < args_.head_dim; ++d) {
-        to[pair * args_.head_dim + d] = from[pair * args_.head_dim + d] & mask;
+        uint32_t word;
+        __builtin_memcpy(&word, from + at + 2 * d, sizeof(word));
+        to[at / 2 + d] = word & mask;
       }
     }
   }

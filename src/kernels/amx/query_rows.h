@@ -10,14 +10,15 @@ constexpr size_t kMostQueries = 4 * kTileRows;
 constexpr size_t kRowsAtOnce = 8;  // in the softmax
 static_assert(kMostQueries % kRowsAtOnce == 0);
 
-// Sixteen weights, of which none is subnormal, which this instruction would take for zeros.
+// Sixteen weights, from exp(-87) up or 0: none is subnormal, which this instruction takes for zero.
 inline void store_weights(uint16_t* p, F16x v) {
   const __m256bh near = _mm512_cvtneps_pbh(v.v);
   __builtin_memcpy(p, &near, sizeof(near));
 }
 
-// Up to kMostQueries rows, in tiles of equal size; what fills the last is computed and never read.
-// Lines of memory are longer than they need to be, so that those of a tile do not share a set of
+// Up to kMostQueries rows, in tiles of equal size. Rows that fill the last tile, and the last
+// kRowsAtOnce, are computed like the others and not returned. Rows in memory are a line longer than
+// they need to be, where others do not say how long they are: those of a tile do not share a set of
 // the cache.
 class QueryRows {
  public:
@@ -33,13 +34,17 @@ class QueryRows {
       sum_[r] = 0;
       valid_[r] = 0;
     }
-    for (size_t r = 0; r < tiles_ * tile_rows_; ++r) {
+    for (size_t r = 0; r < count; ++r) {
       const size_t row = first + r;
       const float* from = a.q + row / a.heads * a.ldq + row % a.heads * a.head_dim;
       for (size_t d = 0; d < a.head_dim; d += 16) {
-        store_bf16(q[r] + d, r < count ? mul(load(from + d), set1(a.scale)) : set1(0));
+        store_bf16(q[r] + d, mul(load(from + d), set1(a.scale)));
       }
     }
+    const size_t softmax_rows = (count + kRowsAtOnce - 1) / kRowsAtOnce * kRowsAtOnce;
+    const size_t tile_rows = tiles_ * tile_rows_;
+    const size_t end = softmax_rows > tile_rows ? softmax_rows : tile_rows;
+    for (size_t r = count; r < end; ++r) clear(r);
   }
 
   size_t tiles() const { return tiles_; }
@@ -77,6 +82,13 @@ class QueryRows {
   alignas(64) float out[kMostQueries][kMaxHeadDim + 16];
 
  private:
+  void clear(size_t r) {
+    __builtin_memset(q[r], 0, sizeof(q[r]));
+    __builtin_memset(score[r], 0, sizeof(score[r]));
+    __builtin_memset(weight[r], 0, sizeof(weight[r]));
+    __builtin_memset(out[r], 0, sizeof(out[r]));
+  }
+
   // Leaves out the scores of positions that a row does not see.
   void cut(const AttentionArgs& a, size_t begin, size_t width) {
     size_t token = first_ / a.heads;

@@ -98,7 +98,7 @@ inline void add_rows(const AttentionArgs& a, const AttentionRows<R>& rows, size_
   constexpr size_t kMost = kScaled<Element> ? kKvGroupDims / 16 : 4;
   constexpr size_t kWide = D * (V / kRows) / kChains<Element>;
   constexpr size_t kVectors = kWide < kMost ? kWide : kMost;
-  static_assert(R % kRows == 0);
+  static_assert(R % kRows == 0 && kVectors >= 1);
   size_t r = 0;
   if (rows.first) {
     add_dims<true, Element, kRows, kVectors>(a, rows, 0, begin, end, first_block, weight);
