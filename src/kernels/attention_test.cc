@@ -44,12 +44,6 @@ class TestCache {
     bytes_.assign(blocks * 2 * half(), std::byte{0xff});  // a NaN in all three
   }
 
-  TestCache(KvType type, std::size_t head_dim, std::vector<std::byte> bytes)
-      : type_(type),
-        head_dim_(head_dim),
-        groups_((head_dim + kKvGroupDims - 1) / kKvGroupDims),
-        bytes_(std::move(bytes)) {}
-
   std::size_t half() const {
     const std::size_t elements = head_dim_ * kKvBlockTokens;
     if (type_ == KvType::kFloat32) return 4 * elements;
@@ -90,13 +84,17 @@ class TestCache {
 struct Problem {
   Case c;
   KvType type;
-  std::size_t positions, half = 0;
+  std::size_t positions, blocks;
   std::vector<float> keys, values, queries;
-  std::vector<std::byte> cache;
+  TestCache cache;
   std::vector<std::int32_t> ids;
 
   Problem(const Case& shape, KvType kv_type)
-      : c(shape), type(kv_type), positions(c.context + c.tokens - 1) {
+      : c(shape),
+        type(kv_type),
+        positions(c.context + c.tokens - 1),
+        blocks((positions + kKvBlockTokens - 1) / kKvBlockTokens),
+        cache(type, c.head_dim, blocks) {
     std::mt19937 rng(static_cast<unsigned>(17 * positions + c.heads));
     std::normal_distribution<float> normal(0, 1);
     const auto draw = [&](std::size_t count, float size) {
@@ -107,9 +105,6 @@ struct Problem {
     keys = draw(positions * c.head_dim, 2);
     values = draw(positions * c.head_dim, 1);
     queries = draw(c.tokens * c.heads * c.head_dim, 1);
-    const std::size_t blocks = (positions + kKvBlockTokens - 1) / kKvBlockTokens;
-    TestCache made(type, c.head_dim, blocks);
-    half = made.half();
     for (std::size_t b = 0; b < blocks; ++b)
       ids.push_back(static_cast<std::int32_t>(blocks - 1 - b));
     for (std::size_t p = 0; p < positions; ++p) {
@@ -117,11 +112,10 @@ struct Problem {
       for (std::size_t d = 0; d < c.head_dim; ++d) {
         for (std::vector<float>* side : {&keys, &values}) {
           float& value = (*side)[p * c.head_dim + d];
-          value = made.put(side == &values, block, p % kKvBlockTokens, d, value);
+          value = cache.put(side == &values, block, p % kKvBlockTokens, d, value);
         }
       }
     }
-    cache = made.bytes();
   }
 
   double score(std::size_t token, std::size_t head, std::size_t position) const {
@@ -136,10 +130,8 @@ struct Problem {
 
   // Makes dimension d of the value, or the key, of `position` what `value` is.
   void spoil(bool is_value, std::size_t position, std::size_t d, float value) {
-    TestCache made(type, c.head_dim, cache);
-    made.put(is_value, static_cast<std::size_t>(ids[position / kKvBlockTokens]),
-             position % kKvBlockTokens, d, value);
-    cache = made.bytes();
+    cache.put(is_value, static_cast<std::size_t>(ids[position / kKvBlockTokens]),
+              position % kKvBlockTokens, d, value);
   }
 
   // softmax(scores) V of one row, in f64.
@@ -159,7 +151,7 @@ struct Problem {
   std::vector<float> run(const KernelTable& table, std::size_t first, std::size_t count) const {
     const std::size_t width = c.heads * c.head_dim;
     const std::size_t rows = count * c.heads;
-    GuardedArray<std::byte> kv(cache);
+    GuardedArray<std::byte> kv(cache.bytes());
     GuardedArray<float> q(queries);
     const std::size_t part_count = (c.context + first + count - 2) / kAttentionSplit + 1;
     std::vector<std::unique_ptr<GuardedArray<float>>> memory;
@@ -178,8 +170,8 @@ struct Problem {
                                                        .heads = c.heads,
                                                        .head_dim = c.head_dim,
                                                        .k_blocks = kv.data(),
-                                                       .v_blocks = kv.data() + half,
-                                                       .block_stride = 2 * half,
+                                                       .v_blocks = kv.data() + cache.half(),
+                                                       .block_stride = 2 * cache.half(),
                                                        .block_ids = ids.data(),
                                                        .context = c.context + first,
                                                        .scale = 0.125f},

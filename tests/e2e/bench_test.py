@@ -92,9 +92,9 @@ class Bench(unittest.TestCase):
             self.check_spread(result["attention_s"])
             self.assertEqual(result["attention_share"],
                              result["attention_s"]["median"] / result["pass_s"]["median"])
-            self.assertAlmostEqual(
+            self.assertAlmostEqual(  # the default cache is of bf16
                 result["compute_share"],
-                result["macs_per_s"] / report["limits"]["bf16_macs_per_s"], places=6)  # of the default cache
+                result["macs_per_s"] / report["limits"]["bf16_macs_per_s"], places=6)
 
     def test_kernels(self):
         """Every linear of the model is in it once, with four numbers of tokens."""

@@ -10,6 +10,14 @@ namespace {
 enum : int { kBf16Sums = 0, kBf16Left = 4, kBf16Right = 6 };
 constexpr size_t kBf16AtOnce = 2;  // tiles of either side, whose sums are in registers
 
+// body<N>(first) for all of `count` tiles or panels, N of them from `first` on: two, or a last one.
+template <class Body>
+inline void by_twos(size_t count, const Body& body) {
+  size_t first = 0;
+  for (; first + 2 <= count; first += 2) body.template operator()<2>(first);
+  if (first < count) body.template operator()<1>(first);
+}
+
 // rows: of every left tile and of the sums
 inline TileConfig bf16_tile_config(size_t rows) {
   TileConfig config;

@@ -65,14 +65,6 @@ inline void value_tiles(size_t head_dim, QueryRows& rows, size_t tile, const Chu
   }
 }
 
-// body<T>(tile) for all tiles, two at a time.
-template <class Body>
-inline void each_tile(size_t tiles, const Body& body) {
-  size_t tile = 0;
-  for (; tile + 2 <= tiles; tile += 2) body.template operator()<2>(tile);
-  if (tile < tiles) body.template operator()<1>(tile);
-}
-
 // Eight rows, the heads of one token, take 0.5 to 0.8 of the time that vectors take; fewer leave
 // most of a tile empty.
 constexpr size_t kLeastQueries = 8;
@@ -91,11 +83,11 @@ void tile_attention(const AttentionArgs& a, size_t begin, const AttentionPart& p
     const size_t end = context < begin + kAttentionSplit ? context : begin + kAttentionSplit;
     for (size_t at = begin; at < end; at += kChunk) {
       const ChunkBlocks chunk(a, at, end < at + kChunk ? end : at + kChunk, last_values);
-      each_tile(rows.tiles(),
-                [&]<int T>(size_t tile) { score_tiles<T>(a.head_dim, rows, tile, chunk); });
+      by_twos(rows.tiles(),
+              [&]<int T>(size_t tile) { score_tiles<T>(a.head_dim, rows, tile, chunk); });
       rows.weigh(a, at, chunk.count() * kKvBlockTokens);
-      each_tile(rows.tiles(),
-                [&]<int T>(size_t tile) { value_tiles<T>(a.head_dim, rows, tile, chunk); });
+      by_twos(rows.tiles(),
+              [&]<int T>(size_t tile) { value_tiles<T>(a.head_dim, rows, tile, chunk); });
       rows.outputs_added();
     }
     release_tiles();

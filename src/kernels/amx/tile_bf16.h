@@ -61,26 +61,17 @@ inline void bf16_tiles(const Bf16Panels& w, size_t panel, const Bf16Io& io, cons
   });
 }
 
-// P panels by the tiles that begin at starts[0, tiles).
-template <int P>
-inline void bf16_panels(const Bf16Panels& w, size_t panel, const Bf16Io& io, const size_t* starts,
-                        size_t tiles, size_t tokens) {
-  size_t i = 0;
-  for (; i + 2 <= tiles; i += 2) bf16_tiles<2, P>(w, panel, io, starts + i, tokens);
-  if (i < tiles) bf16_tiles<1, P>(w, panel, io, starts + i, tokens);
-}
-
 // Panels [first, last) by all tokens.
 void tile_bf16_products(const Bf16Panels& w, size_t first, size_t last, const Bf16Io& io) {
   const size_t tokens = tile_tokens(io.tokens);
   configure_tiles(bf16_tile_config(tokens));
   for (size_t begin = 0; begin < io.tokens; begin += kBf16BlockTokens * tokens) {
     const TokenTiles<kBf16BlockTokens> tiles(begin, io.tokens);
-    size_t panel = first;
-    for (; panel + 2 <= last; panel += 2) {
-      bf16_panels<2>(w, panel, io, tiles.starts, tiles.count, tokens);
-    }
-    if (panel < last) bf16_panels<1>(w, panel, io, tiles.starts, tiles.count, tokens);
+    by_twos(last - first, [&]<int P>(size_t panel) {
+      by_twos(tiles.count, [&]<int T>(size_t tile) {
+        bf16_tiles<T, P>(w, first + panel, io, tiles.starts + tile, tokens);
+      });
+    });
   }
   release_tiles();
 }
