@@ -47,7 +47,8 @@ inline void bf16_tiles(const Bf16Panels& w, size_t panel, const Bf16Io& io, cons
   const size_t panel_words = w.cols / 2 * kPanelRows;
   const uint32_t* rows = w.pairs + panel * panel_words;
   const auto load_tokens = [&]<int I>(size_t k) {
-    tile_load<kBf16Left + I>(io.x + starts[I] * io.ldx + k * kBf16Block, io.ldx * sizeof(uint16_t));
+    tile_load_once<kBf16Left + I>(io.x + starts[I] * io.ldx + k * kBf16Block,
+                                  io.ldx * sizeof(uint16_t));
   };
   const auto load_weights = [&]<int I>(size_t k) {
     const uint32_t* block = rows + I * panel_words + k * (kBf16Block / 2 * kPanelRows);

@@ -67,8 +67,8 @@ template <ActForm Act, size_t Steps, class Fold>
   tile_zero<kSums + 3>();
 #pragma GCC unroll 2
   for (size_t step = 0; step < Steps; ++step) {
-    tile_load<kSecond>(x.second + step * kTileRowBytes, x.pitch);
-    tile_load<kFirst>(x.first + step * kTileRowBytes, x.pitch);
+    tile_load_once<kSecond>(x.second + step * kTileRowBytes, x.pitch);
+    tile_load_once<kFirst>(x.first + step * kTileRowBytes, x.pitch);
     multiply_fields<Act, 0>(weights, step, fold_some);
     if (step + 1 == Steps) {  // not all at the end, where products would wait for the stores
       tile_store<kSums>(sums.field[0], kTileRowBytes);

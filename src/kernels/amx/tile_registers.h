@@ -36,6 +36,12 @@ template <int Tile>
 inline void tile_load(const void* p, size_t stride) {
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(stride), "i"(Tile) : "memory");
 }
+// The same for memory that will have left the first-level cache before it is wanted again: it does
+// not push out what stays.
+template <int Tile>
+inline void tile_load_once(const void* p, size_t stride) {
+  asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(stride), "i"(Tile) : "memory");
+}
 template <int Tile>
 inline void tile_store(void* p, size_t stride) {
   asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(p), "r"(stride), "i"(Tile) : "memory");

@@ -28,21 +28,26 @@ struct ChunkWeights {
   TileWeights often[kMostSteps][kFields];  // 127 w, for kInt16
 };
 
-// By code, what _mm512_shuffle_epi8 looks up in each quarter.
-inline __m512i by_code(int8_t minus, int8_t plus) {
-  return _mm512_broadcast_i32x4(
-      _mm_setr_epi8(minus, 0, plus, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+// By two codes, what _mm512_shuffle_epi8 looks up in each quarter: W times the weight of the lower
+// code (0) or the upper one (1).
+template <int8_t W>
+inline __m512i by_codes(size_t which) {
+  const __m128i lower = _mm_setr_epi8(-W, 0, W, 0, -W, 0, W, 0, -W, 0, W, 0, -W, 0, W, 0);
+  const __m128i upper = _mm_setr_epi8(-W, -W, -W, -W, 0, 0, 0, 0, W, W, W, W, 0, 0, 0, 0);
+  return _mm512_broadcast_i32x4(which == 0 ? lower : upper);
 }
 
 template <ActForm Act>
 inline void put_line(const TernaryForm::Lines& lines, size_t row, size_t step, ChunkWeights& out) {
-  const __m512i code_bits = _mm512_set1_epi8(3);
-  __m512i line = _mm512_loadu_si512(lines.line);
-  for (size_t f = 0; f < kFields; ++f, line = _mm512_srli_epi32(line, 2)) {
-    const __m512i code = _mm512_and_si512(line, code_bits);
-    out.once[step][f].put(row, _mm512_shuffle_epi8(by_code(-1, 1), code));
+  const __m512i two_codes = _mm512_set1_epi8(15);
+  const __m512i line = _mm512_loadu_si512(lines.line);
+  const __m512i halves[2] = {_mm512_and_si512(line, two_codes),
+                             _mm512_and_si512(_mm512_srli_epi32(line, 4), two_codes)};
+  for (size_t f = 0; f < kFields; ++f) {
+    const __m512i codes = halves[f / 2];
+    out.once[step][f].put(row, _mm512_shuffle_epi8(by_codes<1>(f % 2), codes));
     if (Act == ActForm::kInt8) continue;
-    out.often[step][f].put(row, _mm512_shuffle_epi8(by_code(-127, 127), code));
+    out.often[step][f].put(row, _mm512_shuffle_epi8(by_codes<127>(f % 2), codes));
   }
 }
 

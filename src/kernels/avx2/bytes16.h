@@ -70,6 +70,39 @@ inline __m256 max_of_quads_half(__m256 a, __m256 b, __m256 c, __m256 d) {
 inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
   return {max_of_quads_half(a.lo, b.lo, c.lo, d.lo), max_of_quads_half(a.hi, b.hi, c.hi, d.hi)};
 }
+inline void transpose8(__m256 (&v)[8]) {
+  __m256 fours[8];  // half h of fours[4 i + j]: lane 4 h + j of vectors 4 i to 4 i + 3
+  for (int i = 0; i < 8; i += 4) {
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(v[i], v[i + 1]));
+    const __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(v[i], v[i + 1]));
+    const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(v[i + 2], v[i + 3]));
+    const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(v[i + 2], v[i + 3]));
+    fours[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+    fours[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+    fours[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+    fours[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+  }
+  for (int j = 0; j < 4; ++j) {
+    v[j] = _mm256_permute2f128_ps(fours[j], fours[4 + j], 0x20);
+    v[4 + j] = _mm256_permute2f128_ps(fours[j], fours[4 + j], 0x31);
+  }
+}
+inline void transpose(F16x (&v)[16]) {
+  __m256 block[2][2][8];  // [lanes of the result][lanes of v]
+  for (int i = 0; i < 8; ++i) {
+    block[0][0][i] = v[i].lo;
+    block[0][1][i] = v[i].hi;
+    block[1][0][i] = v[8 + i].lo;
+    block[1][1][i] = v[8 + i].hi;
+  }
+  for (auto& row : block) {
+    for (auto& b : row) transpose8(b);
+  }
+  for (int i = 0; i < 8; ++i) {
+    v[i] = {block[0][0][i], block[1][0][i]};
+    v[8 + i] = {block[0][1][i], block[1][1][i]};
+  }
+}
 inline void opaque(I16x& v) { asm volatile("" : "+x"(v.lo), "+x"(v.hi)); }
 inline void opaque(Bytes& v) { asm volatile("" : "+x"(v.lo), "+x"(v.hi)); }
 inline F16x abs(F16x v) {

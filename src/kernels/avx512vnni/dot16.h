@@ -68,6 +68,34 @@ inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
   const __m512 cd = _mm512_max_ps(_mm512_unpacklo_ps(c.v, d.v), _mm512_unpackhi_ps(c.v, d.v));
   return {_mm512_max_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee))};
 }
+inline void transpose(F16x (&v)[16]) {
+  // Blocks of 4 by 4 first: quarter q of fours[4 i + j] has lane 4 q + j of vectors 4 i to 4 i + 3.
+  __m512d fours[16];
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(v[i].v, v[i + 1].v));
+    const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(v[i].v, v[i + 1].v));
+    const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(v[i + 2].v, v[i + 3].v));
+    const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(v[i + 2].v, v[i + 3].v));
+    fours[i] = _mm512_unpacklo_pd(a, c);
+    fours[i + 1] = _mm512_unpackhi_pd(a, c);
+    fours[i + 2] = _mm512_unpacklo_pd(b, d);
+    fours[i + 3] = _mm512_unpackhi_pd(b, d);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m512 a = _mm512_castpd_ps(fours[j]), b = _mm512_castpd_ps(fours[4 + j]);
+    const __m512 c = _mm512_castpd_ps(fours[8 + j]), d = _mm512_castpd_ps(fours[12 + j]);
+    const __m512 even_ab = _mm512_shuffle_f32x4(a, b, 0x88),
+                 odd_ab = _mm512_shuffle_f32x4(a, b, 0xdd);
+    const __m512 even_cd = _mm512_shuffle_f32x4(c, d, 0x88),
+                 odd_cd = _mm512_shuffle_f32x4(c, d, 0xdd);
+    v[j].v = _mm512_shuffle_f32x4(even_ab, even_cd, 0x88);
+    v[4 + j].v = _mm512_shuffle_f32x4(odd_ab, odd_cd, 0x88);
+    v[8 + j].v = _mm512_shuffle_f32x4(even_ab, even_cd, 0xdd);
+    v[12 + j].v = _mm512_shuffle_f32x4(odd_ab, odd_cd, 0xdd);
+  }
+}
 inline void opaque(I16x& v) { asm volatile("" : "+v"(v.v)); }
 inline void opaque(Bytes& v) { asm volatile("" : "+v"(v.v)); }
 inline F16x abs(F16x v) { return {_mm512_abs_ps(v.v)}; }

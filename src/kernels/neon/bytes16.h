@@ -71,6 +71,22 @@ inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
                 vcombine_f32(vget_high_f32(ab), vget_high_f32(cd)));
   });
 }
+inline void transpose(F16x (&v)[16]) {
+  F16x out[16];
+  for (int i = 0; i < 4; ++i) {    // lanes 4 i to 4 i + 3 of the result
+    for (int q = 0; q < 4; ++q) {  // of v
+      const float32x4x2_t ab = vzipq_f32(v[4 * i].q[q], v[4 * i + 2].q[q]);
+      const float32x4x2_t cd = vzipq_f32(v[4 * i + 1].q[q], v[4 * i + 3].q[q]);
+      const float32x4x2_t low = vzipq_f32(ab.val[0], cd.val[0]);
+      const float32x4x2_t high = vzipq_f32(ab.val[1], cd.val[1]);
+      out[4 * q].q[i] = low.val[0];
+      out[4 * q + 1].q[i] = low.val[1];
+      out[4 * q + 2].q[i] = high.val[0];
+      out[4 * q + 3].q[i] = high.val[1];
+    }
+  }
+  for (int i = 0; i < 16; ++i) v[i] = out[i];
+}
 inline void opaque(I16x& v) {
   asm volatile("" : "+w"(v.q[0]), "+w"(v.q[1]), "+w"(v.q[2]), "+w"(v.q[3]));
 }

@@ -82,6 +82,16 @@ inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
     return larger(larger(v[q], v[q + 2]), larger(v[q + 1], v[q + 3]));
   });
 }
+// Lane j of vector i becomes lane i of vector j.
+inline void transpose(F16x (&v)[16]) {
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < i; ++j) {
+      const float upper = v[j].lane[i];
+      v[j].lane[i] = v[i].lane[j];
+      v[i].lane[j] = upper;
+    }
+  }
+}
 inline F16x abs(F16x v) { return {(Lanes)((Words)v.lane & 0x7fffffffu)}; }
 
 }  // namespace

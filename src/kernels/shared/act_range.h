@@ -24,11 +24,6 @@ struct ActGroup {
 struct QuadMaxima {
   F16x most[2];
 
-  float largest() const { return reduce_max(max(most[0], most[1])); }
-  float largest_within(float limit) const {
-    const F16x l = set1(limit);
-    return reduce_max(max(keep_at_least(most[0], l, most[0]), keep_at_least(most[1], l, most[1])));
-  }
   // Bit 16 h + lane; a NaN is above everything.
   uint32_t above(float limit) const {
     const F16x l = set1(limit);
@@ -45,24 +40,43 @@ inline QuadMaxima quad_maxima(const ActGroup<V>& group) {
            max_of_quads(magnitude[4], magnitude[5], magnitude[6], magnitude[7])}};
 }
 
-// What the largest code stands for where some quads may exceed it twofold: half of the largest
-// magnitude, or else, after three steps of bisection, the largest one below those that may.
-inline float range_sparing(const QuadMaxima& quads, float largest, int spared) {
-  const auto few_above = [&](float limit) {
-    return __builtin_popcount(quads.above(limit)) <= spared;
-  };
-  const float half = 0.5f * largest;
-  const bool half_is_enough = few_above(half);
-  float low = half;
-  float high = largest;
-#pragma GCC unroll 3
-  for (int step = 0; step < 3; ++step) {
-    const float middle = 0.5f * (low + high);
-    const bool enough = few_above(middle);
-    high = enough ? middle : high;
-    low = enough ? low : middle;
+// The Count largest of what is put, lane by lane, in order.
+template <int Count>
+struct Largest {
+  F16x value[Count];
+
+  Largest() {
+    for (F16x& v : value) v = set1(0);
   }
-  return half_is_enough ? half : quads.largest_within(high);
+  void put(F16x v) {
+#pragma GCC unroll 8
+    for (F16x& place : value) {
+      const F16x rest = min(place, v);
+      place = max(place, v);
+      v = rest;
+    }
+  }
+};
+
+// What the largest codes of sixteen groups stand for, a lane each: where `Spared` quads may exceed
+// them twofold, the largest magnitude of the others, but no less than half of the largest of all.
+// A NaN if the group holds an infinity, or values that no model has, so that nonsense stays
+// visible.
+template <int Spared, size_t V>
+inline F16x act_limits(const QuadMaxima (&quads)[16]) {
+  Largest<Spared + 1> largest;
+  for (size_t h = 0; h < (V + 3) / 4; ++h) {
+    F16x of_lane[16];
+#pragma GCC unroll 16
+    for (size_t g = 0; g < 16; ++g) of_lane[g] = quads[g].most[h];
+    transpose(of_lane);
+#pragma GCC unroll 16
+    for (const F16x& maxima : of_lane) largest.put(maxima);
+  }
+  const F16x all = largest.value[0];
+  const F16x limit = Spared == 0 ? all : max(mul(all, set1(0.5f)), largest.value[Spared]);
+  const F16x sane = keep_at_least(set1(1), set1(1e30f), all);
+  return add(limit, div(set1(0), sane));
 }
 
 // Names the quads above the limit; the rest of the names go to one that is not.

@@ -10,44 +10,38 @@ using bitcpm::kernels::ActForm;
 using bitcpm::kernels::ActRows;
 using bitcpm::kernels::QuantizedRows;
 
-// The magnitude that the largest code of a group stands for, and the names of its quads. A NaN if
-// the group holds an infinity, or values that no model has, so that nonsense stays visible.
-template <ActForm Form, size_t V>
-inline float find_limit(const float* x, uint8_t* lines) {
-  constexpr float kLargest = 1e30f;
-  const ActGroup<V> group(x);
-  const QuadMaxima quads = quad_maxima(group);
-  const float largest = quads.largest();
-  const bool sane = largest <= kLargest;
-  float limit = largest;
-  if (Form == ActForm::kInt8) {
-    if (sane) limit = range_sparing(quads, largest, ActGroup<V>::kQuads);
-    name_quads<V>(quads, limit, lines);
-  }
-  return sane ? limit : __builtin_nanf("");
-}
+// Of sixteen groups: scale = limit / top, and what turns x into values. Groups that are next to
+// nothing are zero, and so are those whose limit is NaN, but for the scale. Scales are so far from
+// the ends of the floats' range that a power of two shows in no bit of what follows.
+struct ActScales {
+  alignas(64) float limit[16];
+  alignas(64) float scale[16];
+  alignas(64) float inverse[16];
 
-// One group: scale = limit / top and value = round(x * (top / limit)), top being 127 or 32,384.
-// Groups that are next to nothing are zero. Scales are so far from the ends of the floats' range
-// that a power of two shows in no bit of what follows.
+  ActScales(F16x limits, float top) {
+    const F16x smallest = set1(1e-20f);
+    const F16x scales = keep_at_least(div(limits, set1(top)), limits, smallest);
+    store(limit, limits);
+    store(scale, add(scales, mul(limits, set1(0))));
+    store(inverse, keep_at_least(div(set1(top), limits), limits, smallest));
+  }
+};
+
+// Writes value = round(x * inverse) of one group and returns minus their sum.
 template <ActForm Form, size_t V>
-inline void put_group(const float* x, float limit, int8_t* codes, float* scale,
-                      int32_t* minus_sum) {
-  constexpr float kSmallest = 1e-20f;
-  constexpr float kTop = Form == ActForm::kInt8 ? 127.0f : static_cast<float>(kInt16Top);
-  const bool some = limit >= kSmallest;
-  const F16x inverse = set1(some ? kTop / limit : 0.0f);
+inline int32_t put_group(const float* x, float inverse, int8_t* codes) {
+  const bool some = inverse > 0;
+  const F16x factor = set1(inverse);
   const ActGroup<V> group(x);
   F16x sum = set1(0);
 #pragma GCC unroll 4
   for (size_t v = 0; v < V; v += 2) {
-    const F16x a = some ? mul(group.x[v], inverse) : set1(0);
-    const F16x b = some ? mul(group.x[v + 1], inverse) : set1(0);
+    const F16x a = some ? mul(group.x[v], factor) : set1(0);
+    const F16x b = some ? mul(group.x[v + 1], factor) : set1(0);
     int8_t* first = codes + 16 * v;
     sum = add(sum, put_planes<Form>(a, b, first, first + ActGroup<V>::kSize));
   }
-  *scale = some ? limit / kTop : limit < kSmallest ? 0.0f : limit;
-  *minus_sum = -static_cast<int32_t>(reduce_add(sum));  // integers below 2^24: exact
+  return -static_cast<int32_t>(reduce_add(sum));  // integers below 2^24: exact
 }
 
 // Where groups are, row by row.
@@ -72,25 +66,27 @@ class GroupCursor {
   size_t group_ = 0;
 };
 
-// Limits of some groups are found before the first of these is written: one waits for nothing but
-// itself, step by step.
-constexpr size_t kGroupsAtOnce = 8;
-
+// Sixteen groups at a time, whose limits are found in one lane each.
 template <ActForm Form, size_t V>
 inline void quantize_groups(const ActRows& x, const QuantizedRows& out) {
+  constexpr float kTop = Form == ActForm::kInt8 ? 127.0f : static_cast<float>(kInt16Top);
+  constexpr int kSpared = Form == ActForm::kInt8 ? ActGroup<V>::kQuads : 0;
   const size_t all = x.rows * (x.cols / ActGroup<V>::kSize);
   GroupCursor<V> reader(x, out);
   GroupCursor<V> writer(x, out);
-  for (size_t begin = 0; begin < all; begin += kGroupsAtOnce) {
-    const size_t count = all - begin < kGroupsAtOnce ? all - begin : kGroupsAtOnce;
-    float limits[kGroupsAtOnce];
-    for (size_t i = 0; i < count; ++i, reader.next()) {
-      uint8_t* lines = Form == ActForm::kInt8 ? reader.lines() : nullptr;
-      limits[i] = find_limit<Form, V>(reader.x(), lines);
+  for (size_t begin = 0; begin < all; begin += 16) {
+    const size_t count = all - begin < 16 ? all - begin : 16;
+    QuadMaxima quads[16];
+    for (size_t i = 0; i < 16; ++i) {
+      quads[i] = {set1(0), set1(0)};
+      if (i < count) quads[i] = quad_maxima(ActGroup<V>(reader.x())), reader.next();
     }
+    const ActScales scales(act_limits<kSpared, V>(quads), kTop);
     for (size_t i = 0; i < count; ++i, writer.next()) {
-      put_group<Form, V>(writer.x(), limits[i], writer.codes(), out.scales + writer.at(),
-                         out.minus_sums + writer.at());
+      if (kSpared > 0) name_quads<V>(quads[i], scales.limit[i], writer.lines());
+      out.minus_sums[writer.at()] =
+          put_group<Form, V>(writer.x(), scales.inverse[i], writer.codes());
+      out.scales[writer.at()] = scales.scale[i];
     }
   }
 }
