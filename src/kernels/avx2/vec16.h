@@ -14,6 +14,9 @@ struct U16x {
   __m256i lo, hi;
 };
 
+// Vectors whose long chains of operations are best taken side by side: shared/elementwise.h.
+constexpr size_t kSideBySide = 1;
+
 inline F16x set1(float v) { return {_mm256_set1_ps(v), _mm256_set1_ps(v)}; }
 inline F16x load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline void store(float* p, F16x v) {

@@ -14,6 +14,9 @@ struct U16x {
   __m512i v;
 };
 
+// Vectors whose long chains of operations are best taken side by side: shared/elementwise.h.
+constexpr size_t kSideBySide = 4;
+
 inline F16x set1(float v) { return {_mm512_set1_ps(v)}; }
 inline F16x load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void store(float* p, F16x v) { _mm512_storeu_ps(p, v.v); }

@@ -20,6 +20,9 @@ inline Vector quarters(Op op) {
   return {{op(0), op(1), op(2), op(3)}};
 }
 
+// Vectors whose long chains of operations are best taken side by side: shared/elementwise.h.
+constexpr size_t kSideBySide = 1;
+
 inline F16x set1(float v) {
   const float32x4_t q = vdupq_n_f32(v);
   return {{q, q, q, q}};

@@ -38,6 +38,9 @@ inline uint32_t float_to_bits(float value) {
   return bits;
 }
 
+// Vectors whose long chains of operations are best taken side by side: shared/elementwise.h.
+constexpr size_t kSideBySide = 1;
+
 inline F16x set1(float v) {
   return map([&](int) { return v; });
 }

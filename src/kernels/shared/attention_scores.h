@@ -82,10 +82,14 @@ inline float weigh_row(const float* score, size_t valid, size_t width, F16x row_
   F16x sum = set1(0);
   if constexpr (Whole) {
 #pragma GCC unroll 2
-    for (size_t i = 0; i < kChunk; i += 16) {
-      const F16x p = exp16(sub(load(score + i), row_max));
-      put(i, p);
-      sum = add(sum, p);
+    for (size_t i = 0; i < kChunk; i += 16 * kSideBySide) {
+      F16x p[kSideBySide];
+      each<kSideBySide>([&](size_t c) { p[c] = sub(load(score + i + 16 * c), row_max); });
+      exp_each(p);
+      each<kSideBySide>([&](size_t c) {
+        put(i + 16 * c, p[c]);
+        sum = add(sum, p[c]);
+      });
     }
   } else {
     for (size_t i = 0; i < width; i += 16) {

@@ -3,24 +3,42 @@
 // RMSNorm, SiLU, exp and roundings, written once over the vec16.h of the including level.
 namespace {
 
+// Calls op(0) to op(N - 1): the same step of N chains of operations that do not depend on each
+// other. One after the other, chains as long as these fill the core's queues with what waits.
+template <size_t N, class Op>
+[[gnu::always_inline]] inline void each(const Op& op) {
+#pragma GCC unroll 8
+  for (size_t i = 0; i < N; ++i) op(i);
+}
+
 // exp(x) for x clamped to [-87, 88]: 2^n * p(r), n = round(x log2 e), |r| <= ln2 / 2; degree 6,
 // relative error below 2e-7. Coefficients: Cephes expf (Moshier). ln2 is split in two so that
 // n * ln2_hi is exact.
-inline F16x exp16(F16x x) {
+template <size_t N>
+[[gnu::always_inline]] inline void exp_each(F16x (&x)[N]) {
+  constexpr float kCoefficients[] = {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
+                                     1.6666665459e-1f, 5.0000001201e-1f};
   const F16x magic = set1(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  x = min(max(x, set1(-87.0f)), set1(88.0f));
-  const F16x shifted = fma(x, set1(1.44269504088896341f), magic);
-  const F16x n = sub(shifted, magic);
-  F16x r = fma(n, set1(-0.693359375f), x);
-  r = fma(n, set1(2.12194440e-4f), r);
-  F16x p = set1(1.9875691500e-4f);
-  p = fma(p, r, set1(1.3981999507e-3f));
-  p = fma(p, r, set1(8.3334519073e-3f));
-  p = fma(p, r, set1(4.1665795894e-2f));
-  p = fma(p, r, set1(1.6666665459e-1f));
-  p = fma(p, r, set1(5.0000001201e-1f));
-  p = fma(p, mul(r, r), add(r, set1(1.0f)));
-  return mul(p, pow2_of_magic(shifted));
+  F16x shifted[N];
+  F16x n[N];
+  F16x p[N];
+  each<N>([&](size_t i) { x[i] = min(max(x[i], set1(-87.0f)), set1(88.0f)); });
+  each<N>([&](size_t i) { shifted[i] = fma(x[i], set1(1.44269504088896341f), magic); });
+  each<N>([&](size_t i) { n[i] = sub(shifted[i], magic); });
+  each<N>([&](size_t i) { x[i] = fma(n[i], set1(-0.693359375f), x[i]); });
+  each<N>([&](size_t i) { x[i] = fma(n[i], set1(2.12194440e-4f), x[i]); });
+  each<N>([&](size_t i) { p[i] = set1(1.9875691500e-4f); });
+#pragma GCC unroll 8
+  for (const float c : kCoefficients) {
+    each<N>([&](size_t i) { p[i] = fma(p[i], x[i], set1(c)); });
+  }
+  each<N>([&](size_t i) { p[i] = fma(p[i], mul(x[i], x[i]), add(x[i], set1(1.0f))); });
+  each<N>([&](size_t i) { x[i] = mul(p[i], pow2_of_magic(shifted[i])); });
+}
+inline F16x exp16(F16x x) {
+  F16x alone[] = {x};
+  exp_each(alone);
+  return alone[0];
 }
 
 inline void rms_norm(const float* x, const float* weight, float eps, size_t n, float* out) {
@@ -36,13 +54,23 @@ inline void rms_norm(const float* x, const float* weight, float eps, size_t n, f
   }
 }
 
+template <size_t N>
+inline void silu_mul_vectors(const float* gate, const float* up, float* out) {
+  F16x g[N];
+  F16x e[N];
+  each<N>([&](size_t i) { g[i] = load(gate + 16 * i); });
+  each<N>([&](size_t i) { e[i] = sub(set1(0), g[i]); });
+  exp_each(e);
+  each<N>([&](size_t i) {
+    store(out + 16 * i, mul(div(g[i], add(set1(1.0f), e[i])), load(up + 16 * i)));
+  });
+}
 inline void silu_mul(const float* gate, const float* up, size_t n, float* out) {
-  const F16x one = set1(1.0f);
-  for (size_t i = 0; i < n; i += 16) {
-    const F16x g = load(gate + i);
-    const F16x e = exp16(sub(set1(0), g));
-    store(out + i, mul(div(g, add(one, e)), load(up + i)));
+  size_t i = 0;
+  for (; i + 16 * kSideBySide <= n; i += 16 * kSideBySide) {
+    silu_mul_vectors<kSideBySide>(gate + i, up + i, out + i);
   }
+  for (; i < n; i += 16) silu_mul_vectors<1>(gate + i, up + i, out + i);
 }
 
 // The compiler makes vectors of these two: no lane knows of another.
