@@ -32,6 +32,17 @@ class TileFold {
         first_(chunk.first),
         last_(chunk.last) {}
 
+  // Share `slot` of Slots; all of them, in order, fold every token.
+  template <size_t Slots>
+  [[gnu::always_inline]] inline void share(size_t slot) {
+    constexpr size_t kTokens = (kTileRows + Slots - 1) / Slots;
+    for (size_t t = slot * kTokens; t < (slot + 1) * kTokens && t < kTileRows; ++t) token(t);
+  }
+  void all() {
+    for (size_t t = 0; t < tokens_; ++t) token(t);
+  }
+
+ private:
   // Token t, from 0 on; nothing where there are fewer. Called with constants, which addresses then
   // contain.
   [[gnu::always_inline]] inline void token(size_t t) {
@@ -44,7 +55,6 @@ class TileFold {
     rows_.row.after += rows_.after_stride;
   }
 
- private:
   const TileSums* sums_ = nullptr;
   size_t tokens_ = 0;
   WeightScales weights_;

@@ -12,34 +12,64 @@ namespace {
 constexpr size_t kBlockTiles = 4;  // tiles of tokens that share the decoding
 
 struct TileScratch {
-  ChunkWeights weights;
+  ChunkWeights weights[2];  // of this chunk and of the next, where that is decoded ahead
   TileSums sums[2];
   alignas(64) float inner[kBlockTiles][kTileRows][kFieldRows];
   alignas(64) float totals[kBlockTiles][kTileRows][kFieldRows];
 };
 
 // One panel by a block of tiles; tile i begins at token starts[i] and has `tokens`. The sums of one
-// tile are folded while the next is multiplied.
-template <ActForm Act, bool Whole, class Weights>
+// tile are folded while the next is multiplied. Ahead: how many lines of the next chunk are decoded
+// after each product; 0: all of them before its first.
+template <ActForm Act, bool Whole, size_t Ahead, class Weights>
 inline void tile_block(const Weights& w, size_t panel, const QuantizedIo& io, const size_t* starts,
                        size_t tiles, size_t tokens, TileScratch& scratch) {
   const size_t groups = w.cols / io.x.group;
+  const auto chunk_of = [&](size_t group) {
+    return chunk_at(w, panel, group * io.x.group, io.x.group);
+  };
   TileFold<Whole> fold;
   size_t side = 0;  // of scratch.sums that is written next
   for (size_t group = 0; group < groups; ++group) {
-    const Chunk chunk = chunk_at(w, panel, group * io.x.group, io.x.group);
-    decode_chunk<Act>(w, panel, chunk, scratch.weights);
+    const Chunk chunk = chunk_of(group);
+    ChunkWeights& weights = scratch.weights[Ahead > 0 ? group % 2 : 0];
+    if (Ahead == 0 || group == 0) chunk_decoder<Act>(w, panel, chunk, weights).all();
+    const size_t next = Ahead > 0 && group + 1 < groups ? group + 1 : group;
+    auto decoder = chunk_decoder<Act>(w, panel, chunk_of(next), scratch.weights[next % 2]);
     for (size_t i = 0; i < tiles; ++i, side = 1 - side) {
-      multiply_chunk<Act>(io, starts[i], chunk, scratch.weights, scratch.sums[side], fold);
+      multiply_chunk<Act>(
+          io, starts[i], chunk, weights,
+          scratch.sums[side], [&]<size_t Slots>(size_t slot) __attribute__((always_inline)) {
+            fold.template share<Slots>(slot);
+            if (next != group) decoder.some(Ahead);
+          });
       fold = TileFold<Whole>(
           scratch.sums[side], tokens, chunk, io.x.scales + starts[i] * groups + group, groups,
           fold_rows(w, panel, chunk, io, starts[i], scratch.inner[i][0], scratch.totals[i][0]));
     }
   }
-  for (size_t t = 0; t < tokens; ++t) fold.token(t);
+  fold.all();
   for (size_t i = 0; i < tiles; ++i) {
     copy_cut_panel(w, panel, io, starts[i], tokens, scratch.totals[i][0]);
   }
+}
+
+// The same. Decoding ahead makes the products of one or two tiles cheaper, which are too few to
+// hide it, and those of more dearer; as it does where two copies of the decoded weights, twice as
+// large for kInt16, fill the first-level cache (docs/adr/0034).
+template <ActForm Act, bool Whole, class Weights>
+inline void tile_block(const Weights& w, size_t panel, const QuantizedIo& io,
+                       const TokenTiles<kBlockTiles>& tiles, size_t tokens, TileScratch& scratch) {
+  static_assert(kTileLines <= 2 * 2 * kFields, "two lines after each product are all lines");
+  if constexpr (Act == ActForm::kInt8) {
+    switch (tiles.count) {
+      case 1:
+        return tile_block<Act, Whole, 2>(w, panel, io, tiles.starts, 1, tokens, scratch);
+      case 2:
+        return tile_block<Act, Whole, 1>(w, panel, io, tiles.starts, 2, tokens, scratch);
+    }
+  }
+  tile_block<Act, Whole, 0>(w, panel, io, tiles.starts, tiles.count, tokens, scratch);
 }
 
 template <ActForm Act, bool Whole, class Weights>
@@ -50,7 +80,7 @@ void tile_panels(const Weights& w, size_t first, size_t last, const QuantizedIo&
   for (size_t begin = 0; begin < io.tokens; begin += kBlockTiles * tokens) {
     const TokenTiles<kBlockTiles> tiles(begin, io.tokens);
     for (size_t panel = first; panel < last; ++panel) {
-      tile_block<Act, Whole>(w, panel, io, tiles.starts, tiles.count, tokens, scratch);
+      tile_block<Act, Whole>(w, panel, io, tiles, tokens, scratch);
     }
   }
   release_tiles();

@@ -3,7 +3,7 @@
 #include "kernels/amx/tile_fold.h"
 #include "kernels/amx/tile_weights.h"
 
-// The sums of one tile of tokens by one chunk of a panel, while those of another tile are folded.
+// The sums of one tile of tokens by one chunk of a panel, while something else is done.
 namespace {
 
 // Tile registers: both planes of activations, the weights of two fields, the sums of all four.
@@ -51,15 +51,14 @@ template <ActForm Act, int Field, class Between>
   dots.template operator()<kFirst>();
 }
 
-// The sums of a chunk of Steps tiles of in-features, and in between all of `fold`.
-template <ActForm Act, size_t Steps, class Fold>
+// The sums of a chunk of Steps tiles of in-features. meanwhile(slot, Slots): after product `slot`.
+template <ActForm Act, size_t Steps, class Meanwhile>
 [[gnu::always_inline]] inline void multiply_steps(const TilePlanes& x, const ChunkWeights& weights,
-                                                  TileSums& sums, Fold& fold) {
+                                                  TileSums& sums, const Meanwhile& meanwhile) {
   constexpr size_t kProducts = kFields * Steps * (Act == ActForm::kInt16 ? 3 : 2);
-  constexpr size_t kTokens = (kTileRows + kProducts - 1) / kProducts;
-  size_t token = 0;
-  const auto fold_some = [&]() __attribute__((always_inline)) {
-    for (size_t i = 0; i < kTokens && token < kTileRows; ++i) fold.token(token++);
+  size_t slot = 0;
+  const auto between = [&]() __attribute__((always_inline)) {
+    meanwhile.template operator()<kProducts>(slot++);
   };
   tile_zero<kSums>();
   tile_zero<kSums + 1>();
@@ -69,29 +68,29 @@ template <ActForm Act, size_t Steps, class Fold>
   for (size_t step = 0; step < Steps; ++step) {
     tile_load_once<kSecond>(x.second + step * kTileRowBytes, x.pitch);
     tile_load_once<kFirst>(x.first + step * kTileRowBytes, x.pitch);
-    multiply_fields<Act, 0>(weights, step, fold_some);
+    multiply_fields<Act, 0>(weights, step, between);
     if (step + 1 == Steps) {  // not all at the end, where products would wait for the stores
       tile_store<kSums>(sums.field[0], kTileRowBytes);
       tile_store<kSums + 1>(sums.field[1], kTileRowBytes);
     }
-    multiply_fields<Act, 2>(weights, step, fold_some);
+    multiply_fields<Act, 2>(weights, step, between);
   }
   tile_store<kSums + 2>(sums.field[2], kTileRowBytes);
   tile_store<kSums + 3>(sums.field[3], kTileRowBytes);
 }
 
 // One chunk of one panel by the tile of tokens that begins at `token`.
-template <ActForm Act, class Fold>
+template <ActForm Act, class Meanwhile>
 [[gnu::always_inline]] inline void multiply_chunk(const QuantizedIo& io, size_t token,
                                                   const Chunk& chunk, const ChunkWeights& weights,
-                                                  TileSums& sums, Fold& fold) {
+                                                  TileSums& sums, const Meanwhile& meanwhile) {
   static_assert(kFields == 4 && kMostSteps == 2, "every case is above or below");
   const int8_t* first = io.x.codes + token * io.x.pitch + 2 * chunk.begin;
   const TilePlanes x{first, first + chunk.size, io.x.pitch};
   if (chunk.size > kTileRowBytes) {
-    multiply_steps<Act, 2>(x, weights, sums, fold);
+    multiply_steps<Act, 2>(x, weights, sums, meanwhile);
   } else {
-    multiply_steps<Act, 1>(x, weights, sums, fold);
+    multiply_steps<Act, 1>(x, weights, sums, meanwhile);
   }
 }
 

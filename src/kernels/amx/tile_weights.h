@@ -60,27 +60,40 @@ inline void put_line(const Int8Form::Lines& lines, size_t row, size_t step, Chun
   }
 }
 
-// A chunk's lines, `size` in-features.
+// Decodes one chunk of a panel, some lines at a time.
 template <ActForm Act, class Lines>
-inline void decode_lines(Lines lines, size_t size, ChunkWeights& out) {
-  for (size_t step = 0; step * kTileRowBytes < size; ++step) {
-    const size_t left = size / 4 - step * kTileLines;
-    const size_t rows = left < kTileLines ? left : kTileLines;
-    for (size_t row = 0; row < rows; ++row, lines.next()) {
-      lines.prefetch_ahead();
-      put_line<Act>(lines, row, step, out);
+class ChunkDecoder {
+ public:
+  // lines: `count` of them
+  ChunkDecoder(const Lines& lines, size_t count, ChunkWeights& out)
+      : lines_(lines), count_(count), out_(&out) {}
+
+  [[gnu::always_inline]] inline void some(size_t most) {
+    for (size_t i = 0; i < most && done_ < count_; ++i, ++done_, lines_.next()) {
+      lines_.prefetch_ahead();
+      put_line<Act>(lines_, done_ % kTileLines, done_ / kTileLines, *out_);
     }
   }
-}
+  void all() { some(count_); }
+
+ private:
+  Lines lines_;
+  size_t count_;
+  size_t done_ = 0;
+  ChunkWeights* out_;
+};
 
 template <ActForm Act>
-inline void decode_chunk(const TernaryFields& w, size_t panel, const Chunk& chunk,
-                         ChunkWeights& out) {
-  decode_lines<Act>(TernaryForm::Lines(w, panel, chunk.begin), chunk.size, out);
+inline auto chunk_decoder(const TernaryFields& w, size_t panel, const Chunk& chunk,
+                          ChunkWeights& out) {
+  const TernaryForm::Lines lines(w, panel, chunk.begin);
+  return ChunkDecoder<Act, TernaryForm::Lines>(lines, chunk.size / 4, out);
 }
 template <ActForm Act>
-inline void decode_chunk(const Int8Fields& w, size_t panel, const Chunk& chunk, ChunkWeights& out) {
-  decode_lines<Act>(Int8Form::Lines(w, panel, chunk.begin), chunk.size, out);
+inline auto chunk_decoder(const Int8Fields& w, size_t panel, const Chunk& chunk,
+                          ChunkWeights& out) {
+  const Int8Form::Lines lines(w, panel, chunk.begin);
+  return ChunkDecoder<Act, Int8Form::Lines>(lines, chunk.size / 4, out);
 }
 
 }  // namespace
