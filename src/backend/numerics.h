@@ -24,7 +24,7 @@ struct Drift {
 
 // Of the embedded model on 50 texts of WikiText-2 (9,228 positions); fast_golden_test measures it
 // again and fails where these figures no longer hold.
-inline constexpr Drift kFastDrift{.kl = 1.57e-4, .ppl_change = 1.77e-4};
+inline constexpr Drift kFastDrift{.kl = 1.53e-4, .ppl_change = -7.7e-5};
 
 // For the log: what the arithmetic is, and for `fast` its measured drift.
 std::string describe_numerics(Numerics numerics);

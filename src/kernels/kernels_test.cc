@@ -223,7 +223,7 @@ TEST(DenseLinear, TilesDoNotShow) {
 // Protects: norm and activation agree on every level and equal f64 to a few units in the last
 // place, far tails of exp included.
 TEST(Elementwise, EveryIsaEqualsScalar) {
-  for (const std::size_t n : {16u, 64u, 256u, 1536u}) {
+  for (const std::size_t n : {16u, 48u, 64u, 80u, 112u, 256u, 1536u}) {
     std::vector<float> x = draw_floats(n, 7, 3);
     x[0] = 120;
     x[1] = -120;
@@ -253,6 +253,12 @@ TEST(Elementwise, EveryIsaEqualsScalar) {
       }
       expect_same_bits(want_norm, norm.values(), std::string(table.isa) + " rms_norm");
       expect_same_bits(want_silu, silu.values(), std::string(table.isa) + " silu_mul");
+      GuardedArray<float> gate(x);
+      GuardedArray<float> up(weight);
+      table.silu_mul(gate.data(), second.data(), n, gate.data());
+      table.silu_mul(in.data(), up.data(), n, up.data());
+      expect_same_bits(want_silu, gate.values(), std::string(table.isa) + " silu_mul on gate");
+      expect_same_bits(want_silu, up.values(), std::string(table.isa) + " silu_mul on up");
     }
   }
 }

@@ -22,8 +22,9 @@ struct TileScratch {
 // tile are folded while the next is multiplied. Ahead: how many lines of the next chunk are decoded
 // after each product; 0: all of them before its first.
 template <ActForm Act, bool Whole, size_t Ahead, class Weights>
-inline void tile_block(const Weights& w, size_t panel, const QuantizedIo& io, const size_t* starts,
-                       size_t tiles, size_t tokens, TileScratch& scratch) {
+inline void tile_block_ahead(const Weights& w, size_t panel, const QuantizedIo& io,
+                             const size_t* starts, size_t tiles, size_t tokens,
+                             TileScratch& scratch) {
   const size_t groups = w.cols / io.x.group;
   const auto chunk_of = [&](size_t group) {
     return chunk_at(w, panel, group * io.x.group, io.x.group);
@@ -47,6 +48,7 @@ inline void tile_block(const Weights& w, size_t panel, const QuantizedIo& io, co
           scratch.sums[side], tokens, chunk, io.x.scales + starts[i] * groups + group, groups,
           fold_rows(w, panel, chunk, io, starts[i], scratch.inner[i][0], scratch.totals[i][0]));
     }
+    if (next != group) decoder.all();  // nothing, where Ahead was enough
   }
   fold.all();
   for (size_t i = 0; i < tiles; ++i) {
@@ -54,22 +56,22 @@ inline void tile_block(const Weights& w, size_t panel, const QuantizedIo& io, co
   }
 }
 
-// The same. Decoding ahead makes the products of one or two tiles cheaper, which are too few to
-// hide it, and those of more dearer; as it does where two copies of the decoded weights, twice as
-// large for kInt16, fill the first-level cache (docs/adr/0034).
+// The same. The products of one or two tiles hide the decoding of the next chunk. With more, or
+// with kInt16, whose decoded weights are twice as large, a second copy costs more first-level cache
+// than that saves (docs/adr/0034).
 template <ActForm Act, bool Whole, class Weights>
 inline void tile_block(const Weights& w, size_t panel, const QuantizedIo& io,
                        const TokenTiles<kBlockTiles>& tiles, size_t tokens, TileScratch& scratch) {
-  static_assert(kTileLines <= 2 * 2 * kFields, "two lines after each product are all lines");
+  const size_t* starts = tiles.starts;
   if constexpr (Act == ActForm::kInt8) {
     switch (tiles.count) {
       case 1:
-        return tile_block<Act, Whole, 2>(w, panel, io, tiles.starts, 1, tokens, scratch);
+        return tile_block_ahead<Act, Whole, 2>(w, panel, io, starts, 1, tokens, scratch);
       case 2:
-        return tile_block<Act, Whole, 1>(w, panel, io, tiles.starts, 2, tokens, scratch);
+        return tile_block_ahead<Act, Whole, 1>(w, panel, io, starts, 2, tokens, scratch);
     }
   }
-  tile_block<Act, Whole, 0>(w, panel, io, tiles.starts, tiles.count, tokens, scratch);
+  tile_block_ahead<Act, Whole, 0>(w, panel, io, starts, tiles.count, tokens, scratch);
 }
 
 template <ActForm Act, bool Whole, class Weights>

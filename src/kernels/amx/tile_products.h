@@ -51,7 +51,8 @@ template <ActForm Act, int Field, class Between>
   dots.template operator()<kFirst>();
 }
 
-// The sums of a chunk of Steps tiles of in-features. meanwhile(slot, Slots): after product `slot`.
+// The sums of a chunk of Steps tiles of in-features. meanwhile<Slots>(slot) is called after product
+// `slot` of Slots.
 template <ActForm Act, size_t Steps, class Meanwhile>
 [[gnu::always_inline]] inline void multiply_steps(const TilePlanes& x, const ChunkWeights& weights,
                                                   TileSums& sums, const Meanwhile& meanwhile) {

@@ -74,7 +74,7 @@ class ChunkDecoder {
       put_line<Act>(lines_, done_ % kTileLines, done_ / kTileLines, *out_);
     }
   }
-  void all() { some(count_); }
+  void all() { some(count_); }  // that are left
 
  private:
   Lines lines_;

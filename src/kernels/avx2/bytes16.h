@@ -62,16 +62,24 @@ inline F16x store_rounded(int8_t* p, F16x v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
   return {_mm256_cvtepi32_ps(lo), _mm256_cvtepi32_ps(hi)};
 }
+inline __m256 larger_half(__m256 a, __m256 b) {
+  return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
+inline __m256 smaller_half(__m256 a, __m256 b) {
+  return _mm256_castsi256_ps(_mm256_min_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
+inline F16x larger(F16x a, F16x b) { return {larger_half(a.lo, b.lo), larger_half(a.hi, b.hi)}; }
+inline F16x smaller(F16x a, F16x b) { return {smaller_half(a.lo, b.lo), smaller_half(a.hi, b.hi)}; }
 inline __m256 max_of_quads_half(__m256 a, __m256 b, __m256 c, __m256 d) {
-  const __m256 ab = _mm256_max_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-  const __m256 cd = _mm256_max_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-  return _mm256_max_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+  const __m256 ab = larger_half(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+  const __m256 cd = larger_half(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+  return larger_half(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
 }
 inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
   return {max_of_quads_half(a.lo, b.lo, c.lo, d.lo), max_of_quads_half(a.hi, b.hi, c.hi, d.hi)};
 }
 inline void transpose8(__m256 (&v)[8]) {
-  __m256 fours[8];  // half h of fours[4 i + j]: lane 4 h + j of vectors 4 i to 4 i + 3
+  __m256 fours[8];  // half h of fours[i + j]: lane 4 h + j of vectors i to i + 3
   for (int i = 0; i < 8; i += 4) {
     const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(v[i], v[i + 1]));
     const __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(v[i], v[i + 1]));

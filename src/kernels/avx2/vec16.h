@@ -14,7 +14,8 @@ struct U16x {
   __m256i lo, hi;
 };
 
-// Vectors whose long chains of operations are best taken side by side: shared/elementwise.h.
+// How many vectors are best taken side by side where chains of operations are long: see each() of
+// shared/elementwise.h.
 constexpr size_t kSideBySide = 1;
 
 inline F16x set1(float v) { return {_mm256_set1_ps(v), _mm256_set1_ps(v)}; }

@@ -63,13 +63,21 @@ inline F16x split_bytes(F16x a, F16x b, int8_t* near, int8_t* rest) {
   const __m512i sums = _mm512_madd_epi16(words, _mm512_set1_epi16(1));
   return {_mm512_cvtepi32_ps(sums)};
 }
+inline F16x larger(F16x a, F16x b) {
+  const __m512i most = _mm512_max_epi32(_mm512_castps_si512(a.v), _mm512_castps_si512(b.v));
+  return {_mm512_castsi512_ps(most)};
+}
+inline F16x smaller(F16x a, F16x b) {
+  const __m512i least = _mm512_min_epi32(_mm512_castps_si512(a.v), _mm512_castps_si512(b.v));
+  return {_mm512_castsi512_ps(least)};
+}
 inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
-  const __m512 ab = _mm512_max_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v));
-  const __m512 cd = _mm512_max_ps(_mm512_unpacklo_ps(c.v, d.v), _mm512_unpackhi_ps(c.v, d.v));
-  return {_mm512_max_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee))};
+  const __m512 ab = larger({_mm512_unpacklo_ps(a.v, b.v)}, {_mm512_unpackhi_ps(a.v, b.v)}).v;
+  const __m512 cd = larger({_mm512_unpacklo_ps(c.v, d.v)}, {_mm512_unpackhi_ps(c.v, d.v)}).v;
+  return larger({_mm512_shuffle_ps(ab, cd, 0x44)}, {_mm512_shuffle_ps(ab, cd, 0xee)});
 }
 inline void transpose(F16x (&v)[16]) {
-  // Blocks of 4 by 4 first: quarter q of fours[4 i + j] has lane 4 q + j of vectors 4 i to 4 i + 3.
+  // Blocks of 4 by 4 first: quarter q of fours[i + j] has lane 4 q + j of vectors i to i + 3.
   __m512d fours[16];
 #pragma GCC unroll 4
   for (int i = 0; i < 16; i += 4) {

@@ -14,7 +14,8 @@ struct U16x {
   __m512i v;
 };
 
-// Vectors whose long chains of operations are best taken side by side: shared/elementwise.h.
+// How many vectors are best taken side by side where chains of operations are long: see each() of
+// shared/elementwise.h.
 constexpr size_t kSideBySide = 4;
 
 inline F16x set1(float v) { return {_mm512_set1_ps(v)}; }

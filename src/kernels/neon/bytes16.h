@@ -63,22 +63,34 @@ inline F16x store_rounded(int8_t* p, F16x v) {
   vst1q_s8(p, vcombine_s8(vmovn_s16(lo), vmovn_s16(hi)));
   return to_float(rounded);
 }
+inline float32x4_t larger4(float32x4_t a, float32x4_t b) {
+  return vreinterpretq_f32_s32(vmaxq_s32(vreinterpretq_s32_f32(a), vreinterpretq_s32_f32(b)));
+}
+inline F16x larger(F16x a, F16x b) {
+  return quarters<F16x>([&](int i) { return larger4(a.q[i], b.q[i]); });
+}
+inline F16x smaller(F16x a, F16x b) {
+  return quarters<F16x>([&](int i) {
+    return vreinterpretq_f32_s32(
+        vminq_s32(vreinterpretq_s32_f32(a.q[i]), vreinterpretq_s32_f32(b.q[i])));
+  });
+}
 inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
   return quarters<F16x>([&](int i) {
-    const float32x4_t ab = max4(vzip1q_f32(a.q[i], b.q[i]), vzip2q_f32(a.q[i], b.q[i]));
-    const float32x4_t cd = max4(vzip1q_f32(c.q[i], d.q[i]), vzip2q_f32(c.q[i], d.q[i]));
-    return max4(vcombine_f32(vget_low_f32(ab), vget_low_f32(cd)),
-                vcombine_f32(vget_high_f32(ab), vget_high_f32(cd)));
+    const float32x4_t ab = larger4(vzip1q_f32(a.q[i], b.q[i]), vzip2q_f32(a.q[i], b.q[i]));
+    const float32x4_t cd = larger4(vzip1q_f32(c.q[i], d.q[i]), vzip2q_f32(c.q[i], d.q[i]));
+    return larger4(vcombine_f32(vget_low_f32(ab), vget_low_f32(cd)),
+                   vcombine_f32(vget_high_f32(ab), vget_high_f32(cd)));
   });
 }
 inline void transpose(F16x (&v)[16]) {
   F16x out[16];
   for (int i = 0; i < 4; ++i) {    // lanes 4 i to 4 i + 3 of the result
     for (int q = 0; q < 4; ++q) {  // of v
-      const float32x4x2_t ab = vzipq_f32(v[4 * i].q[q], v[4 * i + 2].q[q]);
-      const float32x4x2_t cd = vzipq_f32(v[4 * i + 1].q[q], v[4 * i + 3].q[q]);
-      const float32x4x2_t low = vzipq_f32(ab.val[0], cd.val[0]);
-      const float32x4x2_t high = vzipq_f32(ab.val[1], cd.val[1]);
+      const float32x4x2_t even = vzipq_f32(v[4 * i].q[q], v[4 * i + 2].q[q]);
+      const float32x4x2_t odd = vzipq_f32(v[4 * i + 1].q[q], v[4 * i + 3].q[q]);
+      const float32x4x2_t low = vzipq_f32(even.val[0], odd.val[0]);
+      const float32x4x2_t high = vzipq_f32(even.val[1], odd.val[1]);
       out[4 * q].q[i] = low.val[0];
       out[4 * q + 1].q[i] = low.val[1];
       out[4 * q + 2].q[i] = high.val[0];

@@ -20,7 +20,8 @@ inline Vector quarters(Op op) {
   return {{op(0), op(1), op(2), op(3)}};
 }
 
-// Vectors whose long chains of operations are best taken side by side: shared/elementwise.h.
+// How many vectors are best taken side by side where chains of operations are long: see each() of
+// shared/elementwise.h.
 constexpr size_t kSideBySide = 1;
 
 inline F16x set1(float v) {

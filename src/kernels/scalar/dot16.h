@@ -72,14 +72,27 @@ inline F16x store_rounded(int8_t* p, F16x v) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(rounded.lane[i]);
   return rounded;
 }
-// Lane 4 j + v: the largest in quad j of vector v.
+// The larger and the smaller of values that are not negative; a NaN is larger than infinity.
+inline F16x larger(F16x a, F16x b) {
+  return map([&](int i) {
+    return float_to_bits(a.lane[i]) > float_to_bits(b.lane[i]) ? a.lane[i] : b.lane[i];
+  });
+}
+inline F16x smaller(F16x a, F16x b) {
+  return map([&](int i) {
+    return float_to_bits(a.lane[i]) < float_to_bits(b.lane[i]) ? a.lane[i] : b.lane[i];
+  });
+}
+// Lane 4 j + v: the largest in quad j of vector v, by larger().
 inline F16x max_of_quads(F16x a, F16x b, F16x c, F16x d) {
   const F16x* const from[] = {&a, &b, &c, &d};
-  const auto larger = [](float x, float y) { return x > y ? x : y; };
   return map([&](int i) {
-    const Lanes& v = from[i % 4]->lane;
-    const int q = i / 4 * 4;
-    return larger(larger(v[q], v[q + 2]), larger(v[q + 1], v[q + 3]));
+    uint32_t most = 0;
+    for (int j = 0; j < 4; ++j) {
+      const uint32_t bits = float_to_bits(from[i % 4]->lane[i / 4 * 4 + j]);
+      most = bits > most ? bits : most;
+    }
+    return bits_to_float(most);
   });
 }
 // Lane j of vector i becomes lane i of vector j.

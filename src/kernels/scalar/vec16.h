@@ -38,7 +38,8 @@ inline uint32_t float_to_bits(float value) {
   return bits;
 }
 
-// Vectors whose long chains of operations are best taken side by side: shared/elementwise.h.
+// How many vectors are best taken side by side where chains of operations are long: see each() of
+// shared/elementwise.h.
 constexpr size_t kSideBySide = 1;
 
 inline F16x set1(float v) {

@@ -40,7 +40,7 @@ inline QuadMaxima quad_maxima(const ActGroup<V>& group) {
            max_of_quads(magnitude[4], magnitude[5], magnitude[6], magnitude[7])}};
 }
 
-// The Count largest of what is put, lane by lane, in order.
+// The Count largest of what is put, lane by lane, the largest first.
 template <int Count>
 struct Largest {
   F16x value[Count];
@@ -51,8 +51,8 @@ struct Largest {
   void put(F16x v) {
 #pragma GCC unroll 8
     for (F16x& place : value) {
-      const F16x rest = min(place, v);
-      place = max(place, v);
+      const F16x rest = smaller(place, v);
+      place = larger(place, v);
       v = rest;
     }
   }
@@ -60,8 +60,7 @@ struct Largest {
 
 // What the largest codes of sixteen groups stand for, a lane each: where `Spared` quads may exceed
 // them twofold, the largest magnitude of the others, but no less than half of the largest of all.
-// A NaN if the group holds an infinity, or values that no model has, so that nonsense stays
-// visible.
+// A NaN if the group holds one, an infinity, or 1e30, which no model has: nonsense stays visible.
 template <int Spared, size_t V>
 inline F16x act_limits(const QuadMaxima (&quads)[16]) {
   Largest<Spared + 1> largest;
@@ -74,9 +73,9 @@ inline F16x act_limits(const QuadMaxima (&quads)[16]) {
     for (const F16x& maxima : of_lane) largest.put(maxima);
   }
   const F16x all = largest.value[0];
-  const F16x limit = Spared == 0 ? all : max(mul(all, set1(0.5f)), largest.value[Spared]);
-  const F16x sane = keep_at_least(set1(1), set1(1e30f), all);
-  return add(limit, div(set1(0), sane));
+  const F16x limit = Spared == 0 ? all : larger(mul(all, set1(0.5f)), largest.value[Spared]);
+  const F16x number = smaller(all, set1(__builtin_inff()));
+  return larger(limit, keep_at_least(set1(__builtin_nanf("")), number, set1(1e30f)));
 }
 
 // Names the quads above the limit; the rest of the names go to one that is not.

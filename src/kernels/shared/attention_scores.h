@@ -81,6 +81,7 @@ inline float weigh_row(const float* score, size_t valid, size_t width, F16x row_
                        const Put& put) {
   F16x sum = set1(0);
   if constexpr (Whole) {
+    static_assert(kChunk % (16 * kSideBySide) == 0);
 #pragma GCC unroll 2
     for (size_t i = 0; i < kChunk; i += 16 * kSideBySide) {
       F16x p[kSideBySide];

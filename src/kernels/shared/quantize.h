@@ -79,11 +79,13 @@ inline void quantize_groups(const ActRows& x, const QuantizedRows& out) {
     QuadMaxima quads[16];
     for (size_t i = 0; i < 16; ++i) {
       quads[i] = {set1(0), set1(0)};
-      if (i < count) quads[i] = quad_maxima(ActGroup<V>(reader.x())), reader.next();
+      if (i >= count) continue;
+      quads[i] = quad_maxima(ActGroup<V>(reader.x()));
+      reader.next();
     }
     const ActScales scales(act_limits<kSpared, V>(quads), kTop);
     for (size_t i = 0; i < count; ++i, writer.next()) {
-      if (kSpared > 0) name_quads<V>(quads[i], scales.limit[i], writer.lines());
+      if constexpr (kSpared > 0) name_quads<V>(quads[i], scales.limit[i], writer.lines());
       out.minus_sums[writer.at()] =
           put_group<Form, V>(writer.x(), scales.inverse[i], writer.codes());
       out.scales[writer.at()] = scales.scale[i];
