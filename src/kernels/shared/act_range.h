@@ -88,7 +88,7 @@ inline void name_quads(const QuadMaxima& quads, float limit, uint8_t* lines) {
     const auto lane = static_cast<uint32_t>(__builtin_ctz(lanes));
     return static_cast<uint8_t>(lane / 16 * 16 + lane % 4 * 4 + lane / 4 % 4);
   };
-  const uint8_t other = within == 0 ? uint8_t{0} : line_of(within);  // none with NaN alone
+  const uint8_t other = within == 0 ? uint8_t{0} : line_of(within);  // none where the limit is NaN
   for (int i = 0; i < ActGroup<V>::kQuads; ++i, above &= above - 1) {
     lines[i] = above == 0 ? other : line_of(above);
   }
