@@ -29,26 +29,29 @@ inline void tile_block_ahead(const Weights& w, size_t panel, const QuantizedIo& 
   const auto chunk_of = [&](size_t group) {
     return chunk_at(w, panel, group * io.x.group, io.x.group);
   };
+  const auto weights_of = [&](size_t group) -> ChunkWeights& {
+    return scratch.weights[Ahead > 0 ? group % 2 : 0];
+  };
+  auto decoder = chunk_decoder<Act>(w, panel, chunk_of(0), weights_of(0));
   TileFold<Whole> fold;
   size_t side = 0;  // of scratch.sums that is written next
   for (size_t group = 0; group < groups; ++group) {
     const Chunk chunk = chunk_of(group);
-    ChunkWeights& weights = scratch.weights[Ahead > 0 ? group % 2 : 0];
-    if (Ahead == 0 || group == 0) chunk_decoder<Act>(w, panel, chunk, weights).all();
-    const size_t next = Ahead > 0 && group + 1 < groups ? group + 1 : group;
-    auto decoder = chunk_decoder<Act>(w, panel, chunk_of(next), scratch.weights[next % 2]);
+    decoder.all();  // that was not decoded ahead
+    if (group + 1 < groups) {
+      decoder = chunk_decoder<Act>(w, panel, chunk_of(group + 1), weights_of(group + 1));
+    }
     for (size_t i = 0; i < tiles; ++i, side = 1 - side) {
       multiply_chunk<Act>(
-          io, starts[i], chunk, weights,
+          io, starts[i], chunk, weights_of(group),
           scratch.sums[side], [&]<size_t Slots>(size_t slot) __attribute__((always_inline)) {
             fold.template share<Slots>(slot);
-            if (next != group) decoder.some(Ahead);
+            decoder.some(Ahead);
           });
       fold = TileFold<Whole>(
           scratch.sums[side], tokens, chunk, io.x.scales + starts[i] * groups + group, groups,
           fold_rows(w, panel, chunk, io, starts[i], scratch.inner[i][0], scratch.totals[i][0]));
     }
-    if (next != group) decoder.all();  // nothing, where Ahead was enough
   }
   fold.all();
   for (size_t i = 0; i < tiles; ++i) {
