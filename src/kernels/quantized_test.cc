@@ -56,7 +56,8 @@ std::vector<Shape> random_shapes() {
   return shapes;
 }
 
-// Activations as quantize() may give them, at the edge of their ranges often.
+// Activations as quantize() may give them, at the edge of their ranges often, or no less than
+// `least`.
 struct Activations {
   std::vector<std::int8_t> codes;
   std::vector<float> scales;
@@ -64,7 +65,8 @@ struct Activations {
   std::vector<std::uint8_t> lines;
   std::size_t pitch;
 
-  Activations(const Shape& s, std::mt19937& rng) : pitch(2 * s.cols + 64) {
+  Activations(const Shape& s, std::mt19937& rng, int least = -127)
+      : pitch(2 * s.cols + 64), least_(least) {
     codes.resize(s.tokens * pitch, 99);
     for (std::size_t t = 0; t < s.tokens; ++t) {
       for (std::size_t k = 0; k < s.cols; k += s.act_group) {
@@ -88,7 +90,7 @@ struct Activations {
  private:
   void draw_group(ActForm form, std::size_t size, std::int8_t* first, std::mt19937& rng) {
     const auto draw = [&] {
-      return static_cast<std::int8_t>(std::clamp(static_cast<int>(rng() % 300) - 150, -127, 127));
+      return static_cast<std::int8_t>(std::clamp(static_cast<int>(rng() % 300) - 150, least_, 127));
     };
     std::int8_t* second = first + size;
     for (std::size_t k = 0; k < size; ++k) {
@@ -107,6 +109,8 @@ struct Activations {
       for (std::size_t k = 4 * line; k < 4 * line + 4 && line != zero; ++k) second[k] = draw();
     }
   }
+
+  int least_;
 };
 
 // The definition, straight from the layouts of quantized.h: every sum of products in integers, then
@@ -194,6 +198,28 @@ TEST(TernaryFields, EveryIsaEqualsTheDefinition) {
     for (const KernelTable& table : testable_tables()) {
       expect_bits(s, x, want, table.isa,
                   [&](const QuantizedIo& io) { table.ternary_fields(w, 0, s.panels(), io); });
+    }
+  }
+}
+
+// Protects: levels that add products in 16 bits for a while (avx2) have room for the largest of
+// both signs, quads of the second plane included.
+TEST(TernaryFields, TheLargestSumsAreExact) {
+  std::mt19937 rng(13);
+  for (const ActForm form : {ActForm::kInt8, ActForm::kInt16}) {
+    for (const int weight : {-1, 1}) {
+      const Shape s{64, kMostActGroup, kMostActGroup, 47, form};
+      const auto byte = static_cast<std::uint8_t>(0x55 * (weight + 1));
+      const std::vector<std::uint8_t> lines(s.cols / 4 * kFieldRows, byte);
+      const std::vector<std::uint16_t> scales = draw_scales(s, rng);
+      Activations x(s, rng, 127);
+      const std::vector<float> want =
+          reference(s, x, scales, [&](std::size_t, std::size_t) { return weight; });
+      const TernaryFields w{lines.data(), scales.data(), s.rows, s.cols, s.group};
+      for (const KernelTable& table : testable_tables()) {
+        expect_bits(s, x, want, table.isa,
+                    [&](const QuantizedIo& io) { table.ternary_fields(w, 0, s.panels(), io); });
+      }
     }
   }
 }

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "kernels/amx/tile_registers.h"
-#include "kernels/avx512vnni/chunk.h"
+#include "kernels/shared/chunk.h"
 
 // Sums of products by tiles, and how they are folded between the products of others.
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "kernels/amx/tile_registers.h"
-#include "kernels/avx512vnni/chunk.h"
+#include "kernels/shared/chunk.h"
 
 // Field-packed weights as operands of tile_dot(). A line of them has the layout of a tile's row
 // already: four in-features of sixteen rows.

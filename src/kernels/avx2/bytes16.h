@@ -24,6 +24,11 @@ inline Bytes load_bytes(const uint8_t* p) {
   const auto* bytes = reinterpret_cast<const __m256i*>(p);
   return {_mm256_loadu_si256(bytes), _mm256_loadu_si256(bytes + 1)};
 }
+inline void store_bytes(uint8_t* p, Bytes b) {
+  auto* bytes = reinterpret_cast<__m256i*>(p);
+  _mm256_storeu_si256(bytes, b.lo);
+  _mm256_storeu_si256(bytes + 1, b.hi);
+}
 inline Bytes mask_bytes(Bytes b, uint32_t mask) {
   const __m256i m = _mm256_set1_epi32(static_cast<int>(mask));
   return {_mm256_and_si256(b.lo, m), _mm256_and_si256(b.hi, m)};
@@ -34,8 +39,9 @@ inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
   return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
 }
 inline Bytes up_nibble(Bytes b) { return {_mm256_slli_epi32(b.lo, 4), _mm256_slli_epi32(b.hi, 4)}; }
-inline Bytes down_nibble(Bytes b) {
-  return {_mm256_srli_epi32(b.lo, 4), _mm256_srli_epi32(b.hi, 4)};
+template <int Bits>
+inline Bytes shift_right(Bytes b) {
+  return {_mm256_srli_epi32(b.lo, Bits), _mm256_srli_epi32(b.hi, Bits)};
 }
 inline I16x add(I16x a, I16x b) {
   return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};

@@ -1,6 +1,6 @@
-#include "kernels/avx2/dot16.h"
-// After dot16.h, on which it is written.
-#include "kernels/shared/install.h"
+#include "kernels/avx2/decoded_bytes.h"
+// After decoded_bytes.h, on which they are written.
+#include "kernels/shared/decoded_linear.h"
 
 #include "kernels/shared/peak.h"
 
@@ -12,6 +12,7 @@ struct Tiles {
   using Dense = TileSize<1, 2, 1>;
   static constexpr size_t kQueries = 2, kValues = 2, kVectors = 2;
   static constexpr size_t kFieldsAtOnce = 1, kTokens = 3, kLone = 2;
+  static constexpr size_t kLeastDecoded = 3;
 };
 
 }  // namespace
@@ -21,8 +22,9 @@ namespace bitcpm::kernels {
 void install_avx2(KernelTable& table) {
   table.isa = "avx2";
   install_kernels<Tiles>(table);
+  install_decoded<Tiles>(table);
   table.int8_instruction = "vpmaddubsw";
-  table.int8_peak = int8_peak<4>;
+  table.int8_peak = int8_peak<4, DecodedCodes::Sums>;
   table.f32_peak = f32_peak<6>;
   table.bf16_peak = f32_peak<6>;
   table.read_bytes = read_bytes;

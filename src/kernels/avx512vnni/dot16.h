@@ -20,6 +20,7 @@ inline I16x shift_left(I16x v) {
 inline F16x to_float(I16x v) { return {_mm512_cvtepi32_ps(v.v)}; }
 
 inline Bytes load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+inline void store_bytes(uint8_t* p, Bytes b) { _mm512_storeu_si512(p, b.v); }
 inline Bytes mask_bytes(Bytes b, uint32_t mask) {
   return {_mm512_and_si512(b.v, _mm512_set1_epi32(static_cast<int>(mask)))};
 }
@@ -28,7 +29,10 @@ inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
   return {_mm512_ternarylogic_epi32(m, ones.v, zeros.v, 0xca)};  // m ? ones : zeros
 }
 inline Bytes up_nibble(Bytes b) { return {_mm512_slli_epi32(b.v, 4)}; }
-inline Bytes down_nibble(Bytes b) { return {_mm512_srli_epi32(b.v, 4)}; }
+template <int Bits>
+inline Bytes shift_right(Bytes b) {
+  return {_mm512_srli_epi32(b.v, Bits)};
+}
 inline I16x add(I16x a, I16x b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline I16x subtract(I16x a, I16x b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 constexpr int kMostZeroKept = 128;

@@ -1,6 +1,6 @@
-#include "kernels/avxvnni/dot16.h"
-// After dot16.h, on which it is written.
-#include "kernels/shared/install.h"
+#include "kernels/avxvnni/decoded_bytes.h"
+// After decoded_bytes.h, on which they are written.
+#include "kernels/shared/decoded_linear.h"
 
 #include "kernels/shared/peak.h"
 
@@ -11,6 +11,7 @@ namespace {
 // long.
 struct Tiles {
   static constexpr size_t kFieldsAtOnce = 1, kTokens = 4, kLone = 4;
+  static constexpr size_t kLeastDecoded = 6;
 };
 
 }  // namespace
@@ -20,7 +21,7 @@ namespace bitcpm::kernels {
 // Everything else is as in avx2.
 void install_avxvnni(KernelTable& table) {
   table.isa = "avxvnni";
-  install_products<Tiles>(table);
+  install_decoded<Tiles>(table);
   table.int8_instruction = "vpdpbusd";
   table.int8_peak = int8_peak<4>;
 }

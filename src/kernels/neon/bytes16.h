@@ -39,8 +39,9 @@ inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
 inline Bytes up_nibble(Bytes b) {
   return quarters<Bytes>([&](int i) { return vshlq_n_u8(b.q[i], 4); });
 }
-inline Bytes down_nibble(Bytes b) {
-  return quarters<Bytes>([&](int i) { return vshrq_n_u8(b.q[i], 4); });
+template <int Bits>
+inline Bytes shift_right(Bytes b) {
+  return quarters<Bytes>([&](int i) { return vshrq_n_u8(b.q[i], Bits); });
 }
 inline I16x add(I16x a, I16x b) {
   return quarters<I16x>([&](int i) { return vaddq_s32(a.q[i], b.q[i]); });

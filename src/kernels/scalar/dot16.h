@@ -34,7 +34,10 @@ inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
 }
 // Lower nibbles to the upper ones' place and back; what was there before becomes arbitrary.
 inline Bytes up_nibble(Bytes b) { return {b.lane << 4}; }
-inline Bytes down_nibble(Bytes b) { return {b.lane >> 4}; }
+template <int Bits>
+inline Bytes shift_right(Bytes b) {
+  return {b.lane >> Bits};
+}
 inline I16x add(I16x a, I16x b) { return {a.lane + b.lane}; }
 inline I16x subtract(I16x a, I16x b) { return {a.lane - b.lane}; }
 

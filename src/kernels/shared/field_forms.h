@@ -1,5 +1,7 @@
 #pragma once
 
+#include "kernels/table.h"
+
 // The forms of field-packed weights, written once over the dot16.h of the including level.
 namespace {
 
@@ -72,7 +74,7 @@ struct Int8Form {
     const Bytes high = load_bytes(at.high + f / 2 * kFieldRows);
     const Bytes low = load_bytes(at.low + f / 2 * kFieldRows);
     const Bytes both = f % 2 == 1 ? select_bits(0xf0f0f0f0u, high, low)
-                                  : select_bits(0xf0f0f0f0u, up_nibble(high), down_nibble(low));
+                                  : select_bits(0xf0f0f0f0u, up_nibble(high), shift_right<4>(low));
     return weight_bytes(both, kInt8WeightZero);
   }
   static I16x dot(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }

@@ -8,28 +8,33 @@ namespace {
 
 using bitcpm::kernels::kPeakOps;
 
+// What decoded_weights.h calls sums, for levels that keep them as dot4_small() has them.
+struct DotSums {
+  I16x sum{};
+
+  void add(Bytes u, Bytes s) { sum = dot4_small(sum, u, s); }
+};
+inline void opaque(DotSums& sums) { opaque(sums.sum); }
+
 // Sums: independent chains, enough to hide the latency of an operation and few enough to stay in
 // registers.
-template <size_t Sums>
+template <size_t Sums, class Sum = DotSums>
 void int8_peak(size_t rounds) {
   static_assert(kPeakOps % Sums == 0, "a round is whole turns over the sums");
   static const int8_t kQuads[2][4] = {{1, 1, 1, 1}, {1, -1, 1, -1}};  // their product adds up to 0
   Bytes u = load_quad(kQuads[0]);
   const Bytes s = load_quad(kQuads[1]);
-  I16x sum[Sums];
-#pragma GCC unroll 16
-  for (size_t i = 0; i < Sums; ++i) sum[i] = I16x{};
+  Sum sum[Sums]{};
   for (size_t round = 0; round < rounds; ++round) {
     for (size_t turn = 0; turn < kPeakOps / Sums; ++turn) {
 #pragma GCC unroll 16
       for (size_t i = 0; i < Sums; ++i) {
         opaque(u);
-        sum[i] = dot4_small(sum[i], u, s);
+        sum[i].add(u, s);
+        opaque(sum[i]);
       }
     }
   }
-#pragma GCC unroll 16
-  for (size_t i = 0; i < Sums; ++i) opaque(sum[i]);
 }
 
 template <size_t Sums>

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "kernels/shared/chunk.h"
+
+// Field-packed weights decoded once for products with many tokens, written once over the
+// decoded_bytes.h of the including level, which has for codes and for 8-bit weights:
+//   DecodedCodes, DecodedInt8   sixteen rows by four in-features
+//     kTokens      that are multiplied at a time
+//     put          stores them; the argument is bytes of codes, or of weights plus their zero
+//     operand      loads them
+//     offset       what the zero of the weights adds to a sum, from minus the sum of the values
+//     Sums(start)  sixteen sums of products
+//       add        four more in-features, at most those of kMostActGroup and of as many quads of a
+//                  second plane
+//       total      start and all products; the same start
+namespace {
+
+template <class Element>
+struct DecodedWeights {
+  Element lines[kMostLines][kFields];
+};
+
+template <size_t F = 0>
+inline void put_codes(Bytes line, DecodedCodes (&out)[kFields]) {
+  out[F].put(mask_bytes(line, 0x03030303u));
+  if constexpr (F + 1 < kFields) put_codes<F + 1>(shift_right<2>(line), out);
+}
+inline void put_line(const TernaryForm::Lines& lines, DecodedCodes (&out)[kFields]) {
+  put_codes(load_bytes(lines.line), out);
+}
+inline void put_line(const Int8Form::Lines& lines, DecodedInt8 (&out)[kFields]) {
+#pragma GCC unroll 4
+  for (size_t f = 0; f < kFields; ++f) out[f].put(Int8Form::field(lines, f));
+}
+
+// One chunk of a panel.
+template <class Form, class Element>
+inline void decode_chunk(const typename Form::Weights& w, size_t panel, const Chunk& chunk,
+                         DecodedWeights<Element>& out) {
+  typename Form::Lines lines(w, panel, chunk.begin);
+  for (size_t i = 0; i < chunk.size / 4; ++i, lines.next()) {
+    lines.prefetch_ahead();
+    put_line(lines, out.lines[i]);
+  }
+}
+
+}  // namespace
