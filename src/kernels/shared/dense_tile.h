@@ -15,12 +15,23 @@ struct WeightPair {
   F16x even, odd;
 };
 
+// Weights are asked for this far ahead: what the core fetches by itself does not keep up with eight
+// tokens (docs/adr/0026).
+constexpr size_t kDenseAheadBytes = 4096;
+inline void prefetch_ahead(const void* p) {
+  __builtin_prefetch(static_cast<const char*>(p) + kDenseAheadBytes);
+}
+
 inline WeightPair load_pair(const Bf16Panels& w, size_t panel, size_t k) {
-  const U16x words = load_words(w.pairs + (panel * (w.cols / 2) + k / 2) * kPanelRows);
+  const uint32_t* pairs = w.pairs + (panel * (w.cols / 2) + k / 2) * kPanelRows;
+  prefetch_ahead(pairs);
+  const U16x words = load_words(pairs);
   return {bf16_low(words), bf16_high(words)};
 }
 inline WeightPair load_pair(const F32Panels& w, size_t panel, size_t k) {
   const float* values = w.values + (panel * w.cols + k) * kPanelRows;
+  prefetch_ahead(values);
+  prefetch_ahead(values + kPanelRows);
   return {load(values), load(values + kPanelRows)};
 }
 
