@@ -2,6 +2,8 @@
 
 #include "kernels/avx2/dot16.h"
 #include "kernels/table.h"
+// After dot16.h, on which it is written.
+#include "kernels/shared/quad_inputs.h"
 
 // See shared/decoded_weights.h. vpmaddubsw adds pairs of products in 16 bits; what may stay there
 // is not widened until the end of a chunk.

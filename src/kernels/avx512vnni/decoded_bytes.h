@@ -1,6 +1,8 @@
 #pragma once
 
 #include "kernels/avx512vnni/dot16.h"
+// After dot16.h, on which it is written.
+#include "kernels/shared/quad_inputs.h"
 
 // See shared/decoded_weights.h.
 namespace {

@@ -10,7 +10,7 @@ struct Tiles {
   using Dense = TileSize<1, 8, 4>;
   static constexpr size_t kQueries = 8, kValues = 8, kVectors = 2;
   static constexpr size_t kFieldsAtOnce = 4, kTokens = 3, kLone = 4;
-  static constexpr size_t kLeastDecoded = 8;
+  static constexpr size_t kLeastDecoded = 9;
 };
 
 inline void few_ternary(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {

@@ -1,6 +1,6 @@
-#include "kernels/dotprod/dot16.h"
-// After dot16.h, on which it is written.
-#include "kernels/shared/install.h"
+#include "kernels/dotprod/decoded_bytes.h"
+// After decoded_bytes.h, on which they are written.
+#include "kernels/shared/decoded_linear.h"
 
 #include "kernels/shared/peak.h"
 
@@ -9,6 +9,7 @@ namespace {
 // 24 of the 32 128-bit registers hold sums; a lone token has sixteen, four for each field.
 struct Tiles {
   static constexpr size_t kFieldsAtOnce = 1, kTokens = 6, kLone = 4;
+  static constexpr size_t kLeastDecoded = 6;
 };
 
 }  // namespace
@@ -18,7 +19,7 @@ namespace bitcpm::kernels {
 // Everything else is as in neon.
 void install_dotprod(KernelTable& table) {
   table.isa = "dotprod";
-  install_products<Tiles>(table);
+  install_decoded<Tiles>(table);
   table.int8_instruction = "sdot";
   table.int8_peak = int8_peak<4>;
 }

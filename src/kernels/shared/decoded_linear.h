@@ -29,7 +29,6 @@ void decoded_linear(const typename Form::Weights& w, size_t first, size_t last,
         };
         tiles_of.template operator()<Element::kTokens>();
         tiles_of.template operator()<Element::kTokens / 2>();
-        tiles_of.template operator()<2>();
         tiles_of.template operator()<1>();
       }
       copy_cut_panel(w, panel, io, begin, tokens, totals[0]);

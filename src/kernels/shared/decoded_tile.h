@@ -12,8 +12,8 @@ namespace {
 
 // What a tile of tokens reads of its activations.
 struct TileActs {
-  const int8_t* codes;   // the first plane; the second follows
-  const uint8_t* lines;  // of kInt8
+  const int8_t* codes;             // the first plane; the second follows
+  const uint8_t* lines = nullptr;  // of kInt8
   const float* scales;
   const int32_t* minus_sums;
   size_t pitch, names, groups;  // from one token to the next
@@ -21,11 +21,18 @@ struct TileActs {
   TileActs(const QuantizedIo& io, size_t cols, const Chunk& chunk, size_t token)
       : pitch(io.x.pitch), names(cols / kQuadEvery), groups(cols / chunk.size) {
     codes = io.x.codes + token * pitch + 2 * chunk.begin;
-    lines = io.x.lines + token * names + chunk.begin / kQuadEvery;
+    if (io.x.form == ActForm::kInt8) lines = io.x.lines + token * names + chunk.begin / kQuadEvery;
     scales = io.x.scales + token * groups + chunk.index();
     minus_sums = io.x.minus_sums + token * groups + chunk.index();
   }
 };
+
+// body<Line>() for the lines that Inputs are of.
+template <size_t Line = 0, class Body>
+[[gnu::always_inline]] inline void each_line(const Body& body) {
+  body.template operator()<Line>();
+  if constexpr (Line + 1 < Inputs::kLines) each_line<Line + 1>(body);
+}
 
 // sum += the products with one plane of T tokens, as many fields at a time as registers hold.
 template <size_t T, class Element>
@@ -33,15 +40,20 @@ inline void add_decoded(const DecodedWeights<Element>& weights, size_t size, con
                         size_t pitch, typename Element::Sums (&sum)[kFields][T]) {
   constexpr size_t kF = Element::kFieldsAtOnce;
   for (size_t f0 = 0; f0 < kFields; f0 += kF) {
-    typename Element::Sums some[kF][T];
+    typename Element::Sums some[kF][T];  // copies, or the loop has them in memory
     __builtin_memcpy(some, sum[f0], sizeof(some));
-    for (size_t i = 0; i < size / 4; ++i) {
-#pragma GCC unroll 4
-      for (size_t f = 0; f < kF; ++f) {
-        const auto u = weights.lines[i][f0 + f].operand();
+    for (size_t i = 0; i < size / 4; i += Inputs::kLines) {
+      Inputs x[T];
 #pragma GCC unroll 8
-        for (size_t t = 0; t < T; ++t) some[f][t].add(u, load_quad(plane + t * pitch + 4 * i));
-      }
+      for (size_t t = 0; t < T; ++t) x[t].load(plane + t * pitch + 4 * i);
+      each_line([&]<size_t Line>() __attribute__((always_inline)) {
+#pragma GCC unroll 4
+        for (size_t f = 0; f < kF; ++f) {
+          const auto u = weights.lines[i + Line][f0 + f].operand();
+#pragma GCC unroll 8
+          for (size_t t = 0; t < T; ++t) some[f][t].add(u, x[t].template line<Line>());
+        }
+      });
     }
     __builtin_memcpy(sum[f0], some, sizeof(some));
   }
@@ -53,12 +65,17 @@ inline void add_decoded_quads(const DecodedWeights<Element>& weights, size_t siz
                               const TileActs& x, typename Element::Sums (&sum)[kFields][T]) {
 #pragma GCC unroll 8
   for (size_t t = 0; t < T; ++t) {
+    typename Element::Sums some[kFields];  // copies, as above
+#pragma GCC unroll 4
+    for (size_t f = 0; f < kFields; ++f) some[f] = sum[f][t];
     for (size_t i = 0; i < size / kQuadEvery; ++i) {
       const size_t line = x.lines[t * x.names + i];
       const Bytes quad = load_quad(x.codes + t * x.pitch + size + 4 * line);
 #pragma GCC unroll 4
-      for (size_t f = 0; f < kFields; ++f) sum[f][t].add(weights.lines[line][f].operand(), quad);
+      for (size_t f = 0; f < kFields; ++f) some[f].add(weights.lines[line][f].operand(), quad);
     }
+#pragma GCC unroll 4
+    for (size_t f = 0; f < kFields; ++f) sum[f][t] = some[f];
   }
 }
 

@@ -6,13 +6,15 @@
 // decoded_bytes.h of the including level, which has for codes and for 8-bit weights:
 //   DecodedCodes, DecodedInt8   sixteen rows by four in-features
 //     kTokens      that are multiplied at a time
-//     put          stores them; the argument is bytes of codes, or of weights plus their zero
+//     put          stores them; the argument is bytes of codes, or what Int8Form::field() returns
 //     operand      loads them
 //     offset       what the zero of the weights adds to a sum, from minus the sum of the values
-//     Sums(start)  sixteen sums of products
-//       add        four more in-features, at most those of kMostActGroup and of as many quads of a
-//                  second plane
-//       total      start and all products; the same start
+//     Sums           sixteen sums of products, once start() has been called
+//       add          those of four in-features with a quad, or with a line of Inputs: at most the
+//                    ones of kMostActGroup in-features and of the quads of their second plane
+//       total        what was started with, which is said again, and all products
+//   Inputs         one plane of a token's codes: load() those of four in-features for each of
+//                  kLines lines of weights, line<i>() is what line i of them is multiplied by
 namespace {
 
 template <class Element>
