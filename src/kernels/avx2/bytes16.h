@@ -49,8 +49,6 @@ inline I16x add(I16x a, I16x b) {
 inline I16x subtract(I16x a, I16x b) {
   return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
 }
-constexpr int kMostZeroKept = 128;
-inline Bytes weight_bytes(Bytes b, int32_t) { return b; }
 inline Bytes load_quad(const void* p) {
   int32_t quad;
   __builtin_memcpy(&quad, p, 4);

@@ -41,23 +41,20 @@ struct DecodedCodes {
 
 inline void opaque(DecodedCodes::Sums& sums) { asm volatile("" : "+x"(sums.lo), "+x"(sums.hi)); }
 
-// Magnitudes meet inputs that have taken their signs: pairs of products of 127 by 127 at most do
-// not saturate.
+// What dot4() makes of a weight is kept beside it.
 struct DecodedInt8 {
   static constexpr size_t kFieldsAtOnce = 1, kTokens = 4;
   alignas(64) uint8_t weights[64];
-  uint8_t magnitudes[64];
+  uint8_t sizes[64];
 
   struct Operand {
-    Bytes weights, magnitudes;
+    Bytes weights, sizes;
   };
-  void put(Bytes b) {
-    const __m256i zero = _mm256_set1_epi8(-128);  // turns weight + 128 into the weight
-    const Bytes signed_bytes{_mm256_xor_si256(b.lo, zero), _mm256_xor_si256(b.hi, zero)};
-    store_bytes(weights, signed_bytes);
-    store_bytes(magnitudes, {_mm256_abs_epi8(signed_bytes.lo), _mm256_abs_epi8(signed_bytes.hi)});
+  void put(Bytes w) {
+    store_bytes(weights, w);
+    store_bytes(sizes, magnitudes(w));
   }
-  Operand operand() const { return {load_bytes(weights), load_bytes(magnitudes)}; }
+  Operand operand() const { return {load_bytes(weights), load_bytes(sizes)}; }
   static I16x offset(I16x) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 
   struct Sums {
@@ -65,9 +62,7 @@ struct DecodedInt8 {
 
     void start(I16x from) { sum = from; }
     void add(const Operand& w, Bytes s) {
-      sum =
-          dot4_small(sum, w.magnitudes,
-                     {_mm256_sign_epi8(s.lo, w.weights.lo), _mm256_sign_epi8(s.hi, w.weights.hi)});
+      sum = dot4_small(sum, w.sizes, with_signs(s, w.weights));
     }
     I16x total(I16x) const { return sum; }
   };

@@ -5,6 +5,9 @@
 // Integer dot products over sixteen 32-bit lanes. Same operations and bits as scalar/dot16.h.
 namespace {
 
+constexpr int kMostZeroKept = 128;
+inline Bytes weight_bytes(Bytes b, int32_t) { return b; }
+
 inline __m256i dot4_half(__m256i sum, __m256i u, __m256i s) {
 #ifdef __AVXVNNI__
   return _mm256_dpbusd_avx_epi32(sum, u, s);
