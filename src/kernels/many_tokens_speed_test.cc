@@ -53,8 +53,9 @@ class CachedProduct {
   std::size_t tokens_;
 };
 
-// Protects: levels that decode a weight once for many tokens gain by it. A compiler that moves
-// their sums to memory changes no bit, and once made them cost more per token than a lone one.
+// Protects: levels that decode a weight once for many tokens gain by it (avxvnni gains little over
+// a lone token, and levels of Arm are emulated). A compiler that moves their sums to memory changes
+// no bit, and once made them cost more per token than a lone one.
 TEST(ManyTokensSpeed, DecodingOncePays) {
   bool ran = false;
   for (const KernelTable& table : testable_tables()) {

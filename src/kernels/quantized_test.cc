@@ -56,8 +56,8 @@ std::vector<Shape> random_shapes() {
   return shapes;
 }
 
-// Activations as quantize() may give them, at the edge of their ranges often, or no less than
-// `least`.
+// Activations as quantize() may give them, at the edge of their ranges often; or all of one code,
+// with every quad of the second plane that there may be.
 struct Activations {
   std::vector<std::int8_t> codes;
   std::vector<float> scales;
@@ -65,8 +65,8 @@ struct Activations {
   std::vector<std::uint8_t> lines;
   std::size_t pitch;
 
-  Activations(const Shape& s, std::mt19937& rng, int least = -127)
-      : pitch(2 * s.cols + 64), least_(least) {
+  Activations(const Shape& s, std::mt19937& rng, int least = -127, int most = 127)
+      : pitch(2 * s.cols + 64), least_(least), most_(most) {
     codes.resize(s.tokens * pitch, 99);
     for (std::size_t t = 0; t < s.tokens; ++t) {
       for (std::size_t k = 0; k < s.cols; k += s.act_group) {
@@ -90,7 +90,8 @@ struct Activations {
  private:
   void draw_group(ActForm form, std::size_t size, std::int8_t* first, std::mt19937& rng) {
     const auto draw = [&] {
-      return static_cast<std::int8_t>(std::clamp(static_cast<int>(rng() % 300) - 150, least_, 127));
+      return static_cast<std::int8_t>(
+          std::clamp(static_cast<int>(rng() % 300) - 150, least_, most_));
     };
     std::int8_t* second = first + size;
     for (std::size_t k = 0; k < size; ++k) {
@@ -103,6 +104,7 @@ struct Activations {
     std::vector<std::size_t> taken{zero};
     for (std::size_t i = 0; i < size / kQuadEvery; ++i) {
       std::size_t line = rng() % (size / 4);
+      if (least_ == most_) line = (zero + 1 + i) % (size / 4);
       if (std::find(taken.begin(), taken.end(), line) != taken.end()) line = zero;
       taken.push_back(line);
       lines.push_back(static_cast<std::uint8_t>(line));
@@ -110,7 +112,7 @@ struct Activations {
     }
   }
 
-  int least_;
+  int least_, most_;
 };
 
 // The definition, straight from the layouts of quantized.h: every sum of products in integers, then
@@ -207,14 +209,13 @@ TEST(TernaryFields, EveryIsaEqualsTheDefinition) {
 TEST(TernaryFields, TheLargestSumsAreExact) {
   std::mt19937 rng(13);
   for (const ActForm form : {ActForm::kInt8, ActForm::kInt16}) {
-    for (const int weight : {-1, 1}) {
+    for (const int code : {-127, 127}) {
       const Shape s{64, kMostActGroup, kMostActGroup, 47, form};
-      const auto byte = static_cast<std::uint8_t>(0x55 * (weight + 1));
-      const std::vector<std::uint8_t> lines(s.cols / 4 * kFieldRows, byte);
+      const std::vector<std::uint8_t> lines(s.cols / 4 * kFieldRows, 0xaa);  // weights of 1
       const std::vector<std::uint16_t> scales = draw_scales(s, rng);
-      Activations x(s, rng, 127);
+      Activations x(s, rng, code, code);
       const std::vector<float> want =
-          reference(s, x, scales, [&](std::size_t, std::size_t) { return weight; });
+          reference(s, x, scales, [](std::size_t, std::size_t) { return 1; });
       const TernaryFields w{lines.data(), scales.data(), s.rows, s.cols, s.group};
       for (const KernelTable& table : testable_tables()) {
         expect_bits(s, x, want, table.isa,

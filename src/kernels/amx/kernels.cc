@@ -1,6 +1,6 @@
 #include "kernels/avx512vnni/dot16.h"
 // After dot16.h, on which they are written.
-#include "kernels/avx512vnni/products.h"
+#include "kernels/avx512vnni/tiles.h"
 
 #include "kernels/amx/tile_attention.h"
 #include "kernels/amx/tile_bf16.h"
@@ -15,13 +15,13 @@ using bitcpm::kernels::kInt8PeakMacs;
 constexpr size_t kLeastTokens = 8;
 
 void any_ternary(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {
-  if (io.tokens < kLeastTokens) return few_ternary(w, first, last, io);
+  if (io.tokens < kLeastTokens) return few_ternary<Tiles>(w, first, last, io);
   if (io.x.form == ActForm::kInt16) return tile_linear<ActForm::kInt16>(w, first, last, io);
   tile_linear<ActForm::kInt8>(w, first, last, io);
 }
 
 void any_int8(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io) {
-  if (io.tokens < kLeastTokens) return few_int8(w, first, last, io);
+  if (io.tokens < kLeastTokens) return few_bytes<Int8Form, Tiles>(w, first, last, io);
   tile_linear<ActForm::kInt8>(w, first, last, io);
 }
 

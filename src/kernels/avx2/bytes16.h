@@ -2,8 +2,8 @@
 
 #include "kernels/avx2/vec16.h"
 
-// Integers and bytes over sixteen 32-bit lanes, all of scalar/dot16.h but the dot products, which
-// avxvnni has in one instruction. Same operations and bits as there.
+// Integers and bytes over sixteen 32-bit lanes, all of scalar/dot16.h but the dot products and how
+// they take weights, which avxvnni does better. Same operations and bits as there.
 namespace {
 
 struct I16x {

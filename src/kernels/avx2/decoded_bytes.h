@@ -5,8 +5,8 @@
 // After dot16.h, on which it is written.
 #include "kernels/shared/quad_inputs.h"
 
-// See shared/decoded_weights.h. vpmaddubsw adds pairs of products in 16 bits; what may stay there
-// is not widened until the end of a chunk.
+// See shared/decoded_weights.h. vpmaddubsw adds pairs of products in 16 bits; sums with ternary
+// codes stay there until all of a plane are added.
 namespace {
 
 using bitcpm::kernels::kMostActGroup;
@@ -18,7 +18,6 @@ struct DecodedCodes {
 
   void put(Bytes codes) { store_bytes(bytes, codes); }
   Bytes operand() const { return load_bytes(bytes); }
-  static I16x offset(I16x minus_sum) { return minus_sum; }
 
   // Four in-features, or a quad of a second plane, add two products with a code of at most 2 to a
   // lane: no more than 508.
@@ -55,7 +54,6 @@ struct DecodedInt8 {
     store_bytes(sizes, magnitudes(w));
   }
   Operand operand() const { return {load_bytes(weights), load_bytes(sizes)}; }
-  static I16x offset(I16x) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 
   struct Sums {
     I16x sum;

@@ -26,11 +26,7 @@ struct DecodedBytes {
   };
 };
 
-struct DecodedCodes : DecodedBytes {
-  static I16x offset(I16x minus_sum) { return minus_sum; }
-};
-struct DecodedInt8 : DecodedBytes {
-  static I16x offset(I16x minus_sum) { return shift_left<7>(minus_sum); }
-};
+using DecodedCodes = DecodedBytes;
+using DecodedInt8 = DecodedBytes;
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "kernels/avx512vnni/decoded_bytes.h"
 // After decoded_bytes.h, on which they are written.
-#include "kernels/avx512vnni/products.h"
+#include "kernels/avx512vnni/tiles.h"
 #include "kernels/shared/decoded_linear.h"
 
 #include "kernels/shared/peak.h"

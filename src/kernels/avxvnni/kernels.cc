@@ -21,6 +21,7 @@ namespace bitcpm::kernels {
 // Everything else is as in avx2.
 void install_avxvnni(KernelTable& table) {
   table.isa = "avxvnni";
+  install_products<Tiles>(table);
   install_decoded<Tiles>(table);
   table.int8_instruction = "vpdpbusd";
   table.int8_peak = int8_peak<4>;

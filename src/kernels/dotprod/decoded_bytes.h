@@ -3,25 +3,22 @@
 #include "kernels/dotprod/dot16.h"
 #include "kernels/neon/lane_inputs.h"
 
-// See shared/decoded_weights.h. Signed bytes: what Zero stands for is taken off.
+// See shared/decoded_weights.h.
 namespace {
 
-template <uint8_t Zero>
-struct DecodedSigned {
+// Signed bytes: codes, or 8-bit weights, whose zero signed_weights.h has taken off.
+struct DecodedBytes {
   static constexpr size_t kFieldsAtOnce = 1, kTokens = 6;
-  alignas(64) int8_t weights[64];
+  alignas(64) int8_t bytes[64];
 
   struct Operand {
-    const int8_t* weights;
-    int8x16_t quarter(int i) const { return vld1q_s8(weights + 16 * i); }
+    const int8_t* bytes;
+    int8x16_t quarter(int i) const { return vld1q_s8(bytes + 16 * i); }
   };
   void put(Bytes b) {
-    for (int i = 0; i < 4; ++i) {
-      vst1q_s8(weights + 16 * i, vreinterpretq_s8_u8(vsubq_u8(b.q[i], vdupq_n_u8(Zero))));
-    }
+    for (int i = 0; i < 4; ++i) vst1q_s8(bytes + 16 * i, vreinterpretq_s8_u8(b.q[i]));
   }
-  Operand operand() const { return {weights}; }
-  static I16x offset(I16x) { return {}; }
+  Operand operand() const { return {bytes}; }
 
   struct Sums {
     I16x sum;
@@ -42,7 +39,7 @@ struct DecodedSigned {
   };
 };
 
-using DecodedCodes = DecodedSigned<1>;
-using DecodedInt8 = DecodedSigned<0>;  // signed_weights.h has taken it off
+using DecodedCodes = DecodedBytes;
+using DecodedInt8 = DecodedBytes;
 
 }  // namespace

@@ -19,6 +19,7 @@ namespace bitcpm::kernels {
 // Everything else is as in neon.
 void install_dotprod(KernelTable& table) {
   table.isa = "dotprod";
+  install_products<Tiles>(table);
   install_decoded<Tiles>(table);
   table.int8_instruction = "sdot";
   table.int8_peak = int8_peak<4>;

@@ -19,6 +19,7 @@ namespace bitcpm::kernels {
 // Everything else is as in neon.
 void install_i8mm(KernelTable& table) {
   table.isa = "i8mm";
+  install_products<Tiles>(table);
   install_decoded<Tiles>(table);
   table.int8_instruction = "usdot";
   table.int8_peak = int8_peak<4>;

@@ -32,7 +32,8 @@ inline Bytes mask_bytes(Bytes b, uint32_t mask) { return {b.lane & mask}; }
 inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
   return {(ones.lane & mask) | (zeros.lane & ~mask)};
 }
-// Lower nibbles to the upper ones' place and back; what was there before becomes arbitrary.
+// Lower nibbles to the upper ones' place, and bytes to the right: what was not in the byte before
+// is arbitrary.
 inline Bytes up_nibble(Bytes b) { return {b.lane << 4}; }
 template <int Bits>
 inline Bytes shift_right(Bytes b) {

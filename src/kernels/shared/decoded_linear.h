@@ -24,7 +24,8 @@ void decoded_linear(const typename Form::Weights& w, size_t first, size_t last,
         size_t t = 0;
         const auto tiles_of = [&]<size_t T>() __attribute__((always_inline)) {
           for (; t + T <= tokens; t += T) {
-            decoded_tile<Act, T>(w, panel, weights, chunk, io, begin + t, inner[t], totals[t]);
+            decoded_tile<Form, Act, T>(w, panel, weights, chunk, io, begin + t, inner[t],
+                                       totals[t]);
           }
         };
         tiles_of.template operator()<Element::kTokens>();
@@ -40,9 +41,7 @@ void decoded_linear(const typename Form::Weights& w, size_t first, size_t last,
 // weight apart from its first product.
 template <class Tiles>
 void any_ternary(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {
-  if (io.tokens < Tiles::kLeastDecoded) {
-    return ternary_fields<Tiles::kFieldsAtOnce, Tiles::kTokens, Tiles::kLone>(w, first, last, io);
-  }
+  if (io.tokens < Tiles::kLeastDecoded) return few_ternary<Tiles>(w, first, last, io);
   if (io.x.form == ActForm::kInt16) {
     return decoded_linear<TernaryForm, DecodedCodes, ActForm::kInt16>(w, first, last, io);
   }
@@ -52,15 +51,14 @@ void any_ternary(const TernaryFields& w, size_t first, size_t last, const Quanti
 template <class Tiles>
 void any_int8(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io) {
   if (io.tokens < Tiles::kLeastDecoded) {
-    constexpr size_t kF = Tiles::kFieldsAtOnce;
-    return field_linear<Int8Form, kF, Tiles::kTokens, Tiles::kLone>(w, first, last, io);
+    return few_bytes<Int8Form, Tiles>(w, first, last, io);
   }
   decoded_linear<Int8Form, DecodedInt8, ActForm::kInt8>(w, first, last, io);
 }
 
+// In place of what install_products() has installed.
 template <class Tiles>
 inline void install_decoded(bitcpm::kernels::KernelTable& table) {
-  install_products<Tiles>(table);
   table.ternary_fields = any_ternary<Tiles>;
   table.int8_fields = any_int8<Tiles>;
 }

@@ -6,8 +6,9 @@
 // The products of field_tile.h for many tokens: decoding, which competes with the products for the
 // same ports, is done once for all of them. The sums are the same exact integers, folded in the
 // same order. The fields of ternary weights enter as their code instead of 4^f times that, which
-// shows in no bit: scales are far from the ends of the floats' range (quantize.h). Written once
-// over the dot16.h and decoded_bytes.h of the including level.
+// shows in no bit: the scales of activations are far from the ends of the floats' range
+// (quantize.h), and so are those of a model's weights. Written once over the dot16.h and
+// decoded_bytes.h of the including level.
 namespace {
 
 // What a tile of tokens reads of its activations.
@@ -41,7 +42,7 @@ inline void add_decoded(const DecodedWeights<Element>& weights, size_t size, con
   constexpr size_t kF = Element::kFieldsAtOnce;
   for (size_t f0 = 0; f0 < kFields; f0 += kF) {
     typename Element::Sums some[kF][T];  // copies, or the loop has them in memory
-    __builtin_memcpy(some, sum[f0], sizeof(some));
+    __builtin_memcpy(some, &sum[f0], sizeof(some));
     for (size_t i = 0; i < size / 4; i += Inputs::kLines) {
       Inputs x[T];
 #pragma GCC unroll 8
@@ -55,7 +56,7 @@ inline void add_decoded(const DecodedWeights<Element>& weights, size_t size, con
         }
       });
     }
-    __builtin_memcpy(sum[f0], some, sizeof(some));
+    __builtin_memcpy(&sum[f0], some, sizeof(some));
   }
 }
 
@@ -80,17 +81,17 @@ inline void add_decoded_quads(const DecodedWeights<Element>& weights, size_t siz
 }
 
 // T tokens from `token` on by one chunk; inner and totals are theirs.
-template <ActForm Act, size_t T, class Weights, class Element>
-inline void decoded_tile(const Weights& w, size_t panel, const DecodedWeights<Element>& weights,
-                         const Chunk& chunk, const QuantizedIo& io, size_t token, float* inner,
-                         float* totals) {
+template <class Form, ActForm Act, size_t T, class Element>
+inline void decoded_tile(const typename Form::Weights& w, size_t panel,
+                         const DecodedWeights<Element>& weights, const Chunk& chunk,
+                         const QuantizedIo& io, size_t token, float* inner, float* totals) {
   const TileActs x(io, w.cols, chunk, token);
   typename Element::Sums sum[kFields][T] = {};
   I16x before[kFields][T];  // what the sums of the last plane begin at
   if (Act == ActForm::kInt16) add_decoded(weights, chunk.size, x.codes, x.pitch, sum);
 #pragma GCC unroll 8
   for (size_t t = 0; t < T; ++t) {
-    const I16x offset = Element::offset(load_int(x.minus_sums + t * x.groups));
+    const I16x offset = Form::offset(0, load_int(x.minus_sums + t * x.groups));
 #pragma GCC unroll 4
     for (size_t f = 0; f < kFields; ++f) {
       before[f][t] = offset;

@@ -5,16 +5,15 @@
 // Field-packed weights decoded once for products with many tokens, written once over the
 // decoded_bytes.h of the including level, which has for codes and for 8-bit weights:
 //   DecodedCodes, DecodedInt8   sixteen rows by four in-features
-//     kTokens      that are multiplied at a time
-//     put          stores them; the argument is bytes of codes, or what Int8Form::field() returns
-//     operand      loads them
-//     offset       what the zero of the weights adds to a sum, from minus the sum of the values
-//     Sums           sixteen sums of products, once start() has been called
-//       add          those of four in-features with a quad, or with a line of Inputs: at most the
-//                    ones of kMostActGroup in-features and of the quads of their second plane
-//       total        what was started with, which is said again, and all products
-//   Inputs         one plane of a token's codes: load() those of four in-features for each of
-//                  kLines lines of weights, line<i>() is what line i of them is multiplied by
+//     kFieldsAtOnce, kTokens      whose sums registers hold
+//     put        stores them; the argument is bytes of codes, or what Int8Form::field() returns
+//     operand    loads them
+//     Sums       sixteen sums of products: zero, or what start() begins with
+//       add      those of four in-features with a quad, or with a line of Inputs: at most the ones
+//                of kMostActGroup in-features and of the quads of their second plane
+//       total    all of it; the argument is what start() was called with, or zero
+//   Inputs       one plane of a token's codes: load() those of four in-features for each of kLines
+//                lines of weights, line<i>() is what line i of them is multiplied by
 namespace {
 
 template <class Element>

@@ -16,15 +16,21 @@
 //   kFieldsAtOnce, kTokens, kLone  of products of integers
 namespace {
 
+template <class Tiles>
+void few_ternary(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {
+  ternary_fields<Tiles::kFieldsAtOnce, Tiles::kTokens, Tiles::kLone>(w, first, last, io);
+}
+template <class Form, class Tiles>
+void few_bytes(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io) {
+  field_linear<Form, Tiles::kFieldsAtOnce, Tiles::kTokens, Tiles::kLone>(w, first, last, io);
+}
+
 // The products of bytes, which a level may improve on alone.
 template <class Tiles>
 inline void install_products(bitcpm::kernels::KernelTable& table) {
-  constexpr size_t kF = Tiles::kFieldsAtOnce;
-  constexpr size_t kT = Tiles::kTokens;
-  constexpr size_t kLone = Tiles::kLone;
-  table.ternary_fields = ternary_fields<kF, kT, kLone>;
-  table.int8_fields = field_linear<Int8Form, kF, kT, kLone>;
-  table.screen_fields = field_linear<ScreenForm, kF, kT, kLone>;
+  table.ternary_fields = few_ternary<Tiles>;
+  table.int8_fields = few_bytes<Int8Form, Tiles>;
+  table.screen_fields = few_bytes<ScreenForm, Tiles>;
 }
 
 template <class Tiles>
