@@ -2,7 +2,7 @@
 
 #include "kernels/amx/bf16_block.h"
 #include "kernels/amx/token_tiles.h"
-#include "kernels/shared/panel_tile.h"
+#include "kernels/shared/dense_tile.h"
 
 // bf16_products by tiles. A panel of weights has the layout of a tile's rows already: pairs of
 // neighbouring k for sixteen rows.
@@ -15,8 +15,7 @@ using bitcpm::kernels::kBf16Block;
 static_assert(kBf16Block == kTileRowBytes / sizeof(uint16_t), "a tile's row is a block");
 static_assert(kPanelRows == kTileRows, "a panel is as wide as a tile");
 
-constexpr size_t kBf16BlockTokens = 8;    // tiles of tokens that meet a panel while it is cached
-constexpr size_t kBf16AheadBytes = 4096;  // from where weights are prefetched
+constexpr size_t kBf16BlockTokens = 8;  // tiles of tokens that meet a panel while it is cached
 
 template <int Sum>
 inline void store_tile(const Bf16Panels& w, size_t panel, const Bf16Io& io, size_t start,
@@ -35,9 +34,7 @@ inline void store_tile(const Bf16Panels& w, size_t panel, const Bf16Io& io, size
 
 inline void prefetch_tile(const uint32_t* p) {
 #pragma GCC unroll 16
-  for (size_t row = 0; row < kTileRows; ++row) {
-    __builtin_prefetch(reinterpret_cast<const char*>(p) + kBf16AheadBytes + row * kTileRowBytes);
-  }
+  for (size_t row = 0; row < kTileRows; ++row) prefetch_ahead(p + row * kPanelRows);
 }
 
 // P panels by T tiles of `tokens`, which begin at starts[0] and starts[1].

@@ -18,6 +18,7 @@ inline __m256i dot4_half(__m256i sum, __m256i u, __m256i s) {
 inline I16x dot4(I16x sum, Bytes u, Bytes s) {
   return {dot4_half(sum.lo, u.lo, s.lo), dot4_half(sum.hi, u.hi, s.hi)};
 }
+inline void add_dot4(I16x& sum, Bytes u, Bytes s) { sum = dot4(sum, u, s); }
 inline I16x dot4_small(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
 
 }  // namespace

@@ -1,5 +1,7 @@
-#include "kernels/dotprod/decoded_bytes.h"
-// After decoded_bytes.h, on which they are written.
+#include "kernels/dotprod/dot16.h"
+// After dot16.h, on which it is written.
+#include "kernels/neon/lane_bytes.h"
+// After lane_bytes.h, on which it is written.
 #include "kernels/shared/decoded_linear.h"
 
 #include "kernels/shared/peak.h"

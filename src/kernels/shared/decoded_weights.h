@@ -3,7 +3,8 @@
 #include "kernels/shared/chunk.h"
 
 // Field-packed weights decoded once for products with many tokens, written once over the
-// decoded_bytes.h of the including level, which has for codes and for 8-bit weights:
+// decoded_bytes.h of the including level (neon/lane_bytes.h of Arm's), which has for codes and for
+// 8-bit weights:
 //   DecodedCodes, DecodedInt8   sixteen rows by four in-features
 //     kFieldsAtOnce, kTokens      whose sums registers hold
 //     put        stores them; the argument is bytes of codes, or what Int8Form::field() returns
