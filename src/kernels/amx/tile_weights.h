@@ -70,7 +70,7 @@ class ChunkDecoder {
 
   [[gnu::always_inline]] inline void some(size_t most) {
     for (size_t i = 0; i < most && done_ < count_; ++i, ++done_, lines_.next()) {
-      lines_.prefetch_ahead();
+      lines_.ask_ahead();
       put_line<Act>(lines_, done_ % kTileLines, done_ / kTileLines, *out_);
     }
   }

@@ -55,8 +55,6 @@ inline Bytes load_quad(const void* p) {
   return {_mm256_set1_epi32(quad), _mm256_set1_epi32(quad)};
 }
 
-inline void prefetch(const void* p) { _mm_prefetch(p, _MM_HINT_T0); }
-
 inline F16x store_rounded(int8_t* p, F16x v) {
   const __m256i lo = _mm256_cvtps_epi32(v.lo);
   const __m256i hi = _mm256_cvtps_epi32(v.hi);

@@ -48,7 +48,6 @@ inline void add_dot4(I16x& sum, Bytes u, Bytes s) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum.v) : "v"(u.v), "v"(s.v));
 }
 inline I16x dot4_small(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
-inline void prefetch(const void* p) { _mm_prefetch(p, _MM_HINT_T0); }
 
 // Rounds v * inverse to integers (ties to even), stores them as bytes and returns them as floats.
 inline F16x store_rounded(int8_t* p, F16x v) {

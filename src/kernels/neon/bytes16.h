@@ -55,7 +55,6 @@ inline Bytes load_quad(const void* p) {
   const uint8x16_t q = vreinterpretq_u8_u32(vdupq_n_u32(quad));
   return {{q, q, q, q}};
 }
-inline void prefetch(const void* p) { __builtin_prefetch(p); }
 
 inline F16x store_rounded(int8_t* p, F16x v) {
   const I16x rounded = quarters<I16x>([&](int i) { return vcvtnq_s32_f32(v.q[i]); });

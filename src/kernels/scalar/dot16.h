@@ -67,7 +67,6 @@ inline I16x dot4(I16x sum, Bytes u, Bytes s) {
 }
 // The same where no byte of u was above 128.
 inline I16x dot4_small(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
-inline void prefetch(const void* p) { __builtin_prefetch(p); }
 
 // Rounds to integers (ties to even), stores them as bytes and returns them. |v| < 127.5.
 inline F16x store_rounded(int8_t* p, F16x v) {

@@ -129,4 +129,6 @@ inline float reduce_max(F16x v) {
   return v.lane[0];
 }
 
+inline void prefetch(const void* p) { __builtin_prefetch(p); }
+
 }  // namespace

@@ -41,7 +41,7 @@ inline void decode_chunk(const typename Form::Weights& w, size_t panel, const Ch
                          DecodedWeights<Element>& out) {
   typename Form::Lines lines(w, panel, chunk.begin);
   for (size_t i = 0; i < chunk.size / 4; ++i, lines.next()) {
-    lines.prefetch_ahead();
+    lines.ask_ahead();
     put_line(lines, out.lines[i]);
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/shared/ahead.h"
 #include "kernels/shared/panel_tile.h"
 
 // A tile of dense weights, written once over the vec16.h of the including level.
@@ -14,13 +15,6 @@ using bitcpm::kernels::kBf16Block;
 struct WeightPair {
   F16x even, odd;
 };
-
-// Weights are asked for this far ahead: what the core fetches by itself does not keep up with eight
-// tokens (docs/adr/0026).
-constexpr size_t kDenseAheadBytes = 4096;
-inline void prefetch_ahead(const void* p) {
-  __builtin_prefetch(static_cast<const char*>(p) + kDenseAheadBytes);
-}
 
 inline WeightPair load_pair(const Bf16Panels& w, size_t panel, size_t k) {
   const uint32_t* pairs = w.pairs + (panel * (w.cols / 2) + k / 2) * kPanelRows;

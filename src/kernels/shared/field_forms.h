@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/shared/ahead.h"
 #include "kernels/table.h"
 
 // The forms of field-packed weights, written once over the dot16.h of the including level.
@@ -10,8 +11,6 @@ using bitcpm::kernels::kFieldRows;
 using bitcpm::kernels::kInt8WeightZero;
 using bitcpm::kernels::kScreenZero;
 using bitcpm::kernels::TernaryFields;
-
-constexpr size_t kPrefetchBytes = 6144;  // ahead of a lone token, which waits for memory
 
 // What the zero 2^Bits of the weights adds to a sum of products: nothing if weight_bytes took it
 // off.
@@ -33,7 +32,7 @@ struct TernaryForm {
     Lines(const TernaryFields& w, size_t panel, size_t k)
         : line(w.lines + (panel * w.cols + k) / 4 * kFieldRows) {}
     void next() { line += kFieldRows; }
-    void prefetch_ahead() const { prefetch(line + kPrefetchBytes); }
+    void ask_ahead() const { prefetch_ahead(line); }
   };
   static constexpr float unscale(size_t field) { return 1.0f / static_cast<float>(1 << 2 * field); }
   static I16x offset(size_t field, I16x minus_sum) {
@@ -61,10 +60,10 @@ struct Int8Form {
       high += 2 * kFieldRows;
       low += 2 * kFieldRows;
     }
-    void prefetch_ahead() const {
+    void ask_ahead() const {
       for (size_t b = 0; b < 2 * kFieldRows; b += kFieldRows) {
-        prefetch(high + kPrefetchBytes + b);
-        prefetch(low + kPrefetchBytes + b);
+        prefetch_ahead(high + b);
+        prefetch_ahead(low + b);
       }
     }
   };
@@ -89,9 +88,9 @@ struct ScreenForm {
     Lines(const Int8Fields& w, size_t panel, size_t k)
         : high(w.high + (panel * w.cols + k) / 4 * 2 * kFieldRows) {}
     void next() { high += 2 * kFieldRows; }
-    void prefetch_ahead() const {
-      prefetch(high + kPrefetchBytes);
-      prefetch(high + kPrefetchBytes + kFieldRows);
+    void ask_ahead() const {
+      prefetch_ahead(high);
+      prefetch_ahead(high + kFieldRows);
     }
   };
   static constexpr float unscale(size_t) { return 1.0f; }

@@ -64,6 +64,7 @@ inline void read_bytes(const void* data, size_t bytes) {
   for (const uint8_t* end = p + bytes; p != end; p += 256) {
 #pragma GCC unroll 4
     for (size_t line = 0; line < 256; line += 64) {
+      prefetch_ahead(p + line);
       Bytes value = load_bytes(p + line);
       opaque(value);
     }
