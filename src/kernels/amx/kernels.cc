@@ -12,7 +12,7 @@ using bitcpm::kernels::kF32PeakMacs;
 using bitcpm::kernels::kInt8PeakMacs;
 
 // Fewer tokens than this leave most of a tile empty.
-constexpr size_t kLeastTokens = 8;
+constexpr size_t kLeastTokens = 4;
 
 void any_ternary(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {
   if (io.tokens < kLeastTokens) return few_ternary<Tiles>(w, first, last, io);

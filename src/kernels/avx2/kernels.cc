@@ -12,7 +12,7 @@ struct Tiles {
   using Dense = TileSize<1, 2, 1>;
   static constexpr size_t kQueries = 2, kValues = 2, kVectors = 2;
   static constexpr size_t kFieldsAtOnce = 1, kTokens = 3, kLone = 2;
-  static constexpr size_t kLeastDecoded = 3;
+  static constexpr size_t kLeastDecoded = 2;
 };
 
 }  // namespace

@@ -10,7 +10,7 @@ struct Tiles {
   using Dense = TileSize<1, 8, 4>;
   static constexpr size_t kQueries = 8, kValues = 8, kVectors = 2;
   static constexpr size_t kFieldsAtOnce = 4, kTokens = 3, kLone = 4;
-  static constexpr size_t kLeastDecoded = 9;
+  static constexpr size_t kLeastDecoded = 4;
 };
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace {
 // long.
 struct Tiles {
   static constexpr size_t kFieldsAtOnce = 1, kTokens = 4, kLone = 4;
-  static constexpr size_t kLeastDecoded = 6;
+  static constexpr size_t kLeastDecoded = 2;
 };
 
 }  // namespace

@@ -7,6 +7,13 @@
 // enough for them.
 namespace {
 
+// body<T>() for T from Most down to 1.
+template <size_t Most, class Body>
+[[gnu::always_inline]] inline void each_size(const Body& body) {
+  body.template operator()<Most>();
+  if constexpr (Most > 1) each_size<Most - 1>(body);
+}
+
 // Panels [first, last) by all tokens.
 template <class Form, class Element, ActForm Act>
 void decoded_linear(const typename Form::Weights& w, size_t first, size_t last,
@@ -28,9 +35,7 @@ void decoded_linear(const typename Form::Weights& w, size_t first, size_t last,
                                        totals[t]);
           }
         };
-        tiles_of.template operator()<Element::kTokens>();
-        tiles_of.template operator()<Element::kTokens / 2>();
-        tiles_of.template operator()<1>();
+        each_size<Element::kTokens>(tiles_of);
       }
       copy_cut_panel(w, panel, io, begin, tokens, totals[0]);
     }
