@@ -43,6 +43,9 @@ std::vector<Shape> random_shapes() {
           Shape{70, 320, 64, 90, form}}) {
       shapes.push_back(s);
     }
+    for (std::size_t tokens = 1; tokens <= 13; ++tokens) {
+      shapes.push_back(Shape{70, 128, 64, tokens, form});
+    }
   }
   std::mt19937 rng(3);
   constexpr std::size_t kGroups[] = {32, 64, 96, 128, 256, 0};  // 0: the row

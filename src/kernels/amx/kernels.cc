@@ -11,7 +11,7 @@ namespace {
 using bitcpm::kernels::kF32PeakMacs;
 using bitcpm::kernels::kInt8PeakMacs;
 
-// Fewer tokens than this leave most of a tile empty.
+// With fewer tokens vectors are faster (docs/adr/0038).
 constexpr size_t kLeastTokens = 4;
 
 void any_ternary(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {

@@ -32,9 +32,9 @@ inline void store_tile(const Bf16Panels& w, size_t panel, const Bf16Io& io, size
   }
 }
 
-inline void prefetch_tile(const uint32_t* p) {
+inline void ask_for_tile(const uint32_t* p) {
 #pragma GCC unroll 16
-  for (size_t row = 0; row < kTileRows; ++row) prefetch_ahead(p + row * kPanelRows);
+  for (size_t row = 0; row < kTileRows; ++row) ask_ahead(p + row * kPanelRows);
 }
 
 // P panels by T tiles of `tokens`, which begin at starts[0] and starts[1].
@@ -50,7 +50,7 @@ inline void bf16_tiles(const Bf16Panels& w, size_t panel, const Bf16Io& io, cons
   const auto load_weights = [&]<int I>(size_t k) {
     const uint32_t* block = rows + I * panel_words + k * (kBf16Block / 2 * kPanelRows);
     tile_load<kBf16Right + I>(block, kTileRowBytes);
-    prefetch_tile(block);
+    ask_for_tile(block);
   };
   zero_bf16_sums<T, P>();
   add_bf16_blocks<T, P>(w.cols / kBf16Block, load_tokens, load_weights);

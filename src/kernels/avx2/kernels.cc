@@ -6,8 +6,8 @@
 
 namespace {
 
-// Sixteen 256-bit registers hold no more sums. A lone token takes two fields at a time, which is a
-// seventh faster for ternary weights and half for 8-bit ones.
+// Sixteen 256-bit registers hold no more sums; kTokens is for the screen only. A lone token takes
+// two fields at a time, which is a seventh faster for ternary weights and half for 8-bit ones.
 struct Tiles {
   using Dense = TileSize<1, 2, 1>;
   static constexpr size_t kQueries = 2, kValues = 2, kVectors = 2;

@@ -118,8 +118,7 @@ inline float reduce_max(F16x v) {
 
 inline void opaque(F16x& v) { asm volatile("" : "+x"(v.lo), "+x"(v.hi)); }
 
-// In assembler: GCC 12 takes a function that only prefetches for one without effect, and leaves out
-// its calls.
+// In assembler, which GCC 12 does not leave out (docs/adr/0038).
 inline void prefetch(const void* p) { asm volatile("prefetcht0 (%0)" ::"r"(p)); }
 
 }  // namespace

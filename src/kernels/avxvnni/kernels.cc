@@ -6,9 +6,9 @@
 
 namespace {
 
-// Eight sums, weights and inputs within sixteen registers. A lone token takes four fields: with the
-// two sums of one, which do not hide the latency of an instruction, 8-bit weights took twice as
-// long.
+// Eight sums, weights and inputs within sixteen registers; of several tokens, for the screen only.
+// A lone token takes four fields: with the two sums of one, which do not hide the latency of an
+// instruction, 8-bit weights took twice as long.
 struct Tiles {
   static constexpr size_t kFieldsAtOnce = 1, kTokens = 4, kLone = 4;
   static constexpr size_t kLeastDecoded = 2;

@@ -140,8 +140,7 @@ inline float reduce_max(F16x v) {
   return vgetq_lane_f32(max4(two, vextq_f32(two, two, 1)), 0);
 }
 
-// In assembler: GCC 12 takes a function that only prefetches for one without effect, and leaves out
-// its calls.
+// In assembler, which GCC 12 does not leave out (docs/adr/0038).
 inline void prefetch(const void* p) { asm volatile("prfm pldl1keep, [%0]" ::"r"(p)); }
 
 }  // namespace

@@ -129,6 +129,7 @@ inline float reduce_max(F16x v) {
   return v.lane[0];
 }
 
+// GCC 12 may leave this out, which does not matter here.
 inline void prefetch(const void* p) { __builtin_prefetch(p); }
 
 }  // namespace

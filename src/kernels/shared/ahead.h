@@ -2,11 +2,11 @@
 
 #include <stddef.h>
 
-// How far ahead weights are asked for, written once over the vec16.h of the including level. What
-// the core fetches by itself does not keep up with a lone token, nor with eight (docs/adr/0038).
+// How far ahead weights are asked for, written once over the vec16.h of the including level: what
+// the core fetches by itself does not keep up (docs/adr/0038).
 namespace {
 
 constexpr size_t kAheadBytes = 3072;
-inline void prefetch_ahead(const void* p) { prefetch(static_cast<const char*>(p) + kAheadBytes); }
+inline void ask_ahead(const void* p) { prefetch(static_cast<const char*>(p) + kAheadBytes); }
 
 }  // namespace

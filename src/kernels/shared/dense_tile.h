@@ -18,14 +18,14 @@ struct WeightPair {
 
 inline WeightPair load_pair(const Bf16Panels& w, size_t panel, size_t k) {
   const uint32_t* pairs = w.pairs + (panel * (w.cols / 2) + k / 2) * kPanelRows;
-  prefetch_ahead(pairs);
+  ask_ahead(pairs);
   const U16x words = load_words(pairs);
   return {bf16_low(words), bf16_high(words)};
 }
 inline WeightPair load_pair(const F32Panels& w, size_t panel, size_t k) {
   const float* values = w.values + (panel * w.cols + k) * kPanelRows;
-  prefetch_ahead(values);
-  prefetch_ahead(values + kPanelRows);
+  ask_ahead(values);
+  ask_ahead(values + kPanelRows);
   return {load(values), load(values + kPanelRows)};
 }
 

@@ -32,7 +32,7 @@ struct TernaryForm {
     Lines(const TernaryFields& w, size_t panel, size_t k)
         : line(w.lines + (panel * w.cols + k) / 4 * kFieldRows) {}
     void next() { line += kFieldRows; }
-    void ask_ahead() const { prefetch_ahead(line); }
+    void ask_ahead() const { ::ask_ahead(line); }
   };
   static constexpr float unscale(size_t field) { return 1.0f / static_cast<float>(1 << 2 * field); }
   static I16x offset(size_t field, I16x minus_sum) {
@@ -62,8 +62,8 @@ struct Int8Form {
     }
     void ask_ahead() const {
       for (size_t b = 0; b < 2 * kFieldRows; b += kFieldRows) {
-        prefetch_ahead(high + b);
-        prefetch_ahead(low + b);
+        ::ask_ahead(high + b);
+        ::ask_ahead(low + b);
       }
     }
   };
@@ -89,8 +89,8 @@ struct ScreenForm {
         : high(w.high + (panel * w.cols + k) / 4 * 2 * kFieldRows) {}
     void next() { high += 2 * kFieldRows; }
     void ask_ahead() const {
-      prefetch_ahead(high);
-      prefetch_ahead(high + kFieldRows);
+      ::ask_ahead(high);
+      ::ask_ahead(high + kFieldRows);
     }
   };
   static constexpr float unscale(size_t) { return 1.0f; }

@@ -35,7 +35,7 @@ inline void add_plane(const typename Form::Weights& w, size_t panel, size_t k0, 
       Bytes quad[T];
 #pragma GCC unroll 8
       for (size_t t = 0; t < T; ++t) quad[t] = load_quad(plane + t * pitch + k);
-      lines.ask_ahead();
+      if (f0 == 0) lines.ask_ahead();  // later fields find their lines in a cache
 #pragma GCC unroll 4
       for (size_t f = 0; f < F; ++f) {
         const Bytes u = Form::field(lines, f0 + f);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "kernels/shared/ahead.h"
+
 // What the arithmetic and the memory of a core reach at best: the ceilings that `bitcpm bench`
 // measures kernels against. Written once over the dot16.h of the including level. opaque() makes
 // the compiler forget where a value came from, at the price of no instruction, so it can neither
@@ -58,13 +60,13 @@ void f32_peak(size_t rounds) {
   for (size_t i = 0; i < Sums; ++i) opaque(sum[i]);
 }
 
-// Loads every byte and does nothing with it.
+// Loads every byte, asked for as kernels ask for weights, and does nothing with it.
 inline void read_bytes(const void* data, size_t bytes) {
   const auto* p = static_cast<const uint8_t*>(data);
   for (const uint8_t* end = p + bytes; p != end; p += 256) {
 #pragma GCC unroll 4
     for (size_t line = 0; line < 256; line += 64) {
-      prefetch_ahead(p + line);
+      ask_ahead(p + line);
       Bytes value = load_bytes(p + line);
       opaque(value);
     }
