@@ -159,6 +159,7 @@ void add_products(const std::string& level, const KernelTable& table, Operands& 
     });
     const Int8Fields head{ops.codes.as<std::uint8_t>(),
                           ops.codes.as<std::uint8_t>() + kRows * kCols / 2,
+                          ops.codes.as<std::uint8_t>() + kRows * kCols / 4 * 3,
                           ops.scales.as<std::uint16_t>(),
                           kRows,
                           kCols,

@@ -125,6 +125,9 @@ class Backend {
   virtual void paged_attention(TensorView q, const BatchView& batch, const KvCache& cache,
                                std::int32_t layer, float scale, LinearInput& out) = 0;
 
+  // Up to how many rows top_logits() reads less of this head than linear() does.
+  virtual std::int64_t most_screened_rows(const PreparedWeight& head) const = 0;
+
   // out = x head^T, of which the caller needs the `top` largest of each row, ties included: the
   // others may be minus infinity. top >= 1
   virtual void top_logits(const LinearInput& x, const PreparedWeight& head, std::int32_t top,

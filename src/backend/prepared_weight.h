@@ -7,9 +7,6 @@
 
 namespace bitcpm {
 
-// Beyond, the product with a head is no longer bound by memory, and a screen cannot help.
-constexpr std::int64_t kFewLogitsRows = 4;
-
 // A weight matrix in the layout a backend's kernels want. Immutable.
 class PreparedWeight {
  public:
@@ -18,7 +15,7 @@ class PreparedWeight {
   virtual std::int64_t cols() const = 0;
   virtual std::size_t bytes() const = 0;
   virtual std::size_t product_bytes() const { return bytes(); }  // what one product reads of them
-  // What top_logits() reads for up to kFewLogitsRows rows, where that is sure to be less.
+  // What Backend::top_logits() reads of a head before it multiplies.
   virtual std::size_t top_logits_bytes() const { return product_bytes(); }
 
   // For a file; views this weight.

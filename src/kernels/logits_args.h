@@ -17,4 +17,16 @@ struct LogitsProbe {
   double mass;
 };
 
+// The largest of estimates[r] + sum over the terms of factors[term][r] * sum over the groups of
+// scales[g][r] * norms[term][g], r < rows; infinity if one of them is no number.
+struct HeadCeiling {
+  const uint16_t* scales;  // [groups][64] bf16, of one panel of a head
+  size_t groups;
+  const float* norms;       // [terms][groups]
+  size_t terms;             // one or two
+  const float* factors[2];  // [64] each
+  const float* estimates;   // [rows]
+  size_t rows;              // of the panel: 64, or fewer in the last
+};
+
 }  // namespace bitcpm::kernels

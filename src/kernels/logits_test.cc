@@ -7,6 +7,8 @@
 #include <random>
 #include <vector>
 
+#include "base/dtype.h"
+#include "kernels/guarded_array.h"
 #include "kernels/table.h"
 #include "kernels/test_levels.h"
 
@@ -141,6 +143,61 @@ TEST(Logits, GatherKeepsToItsRoom) {
     EXPECT_EQ(largest, 1);
     table.logits_maxima(&kNan, 1, &largest);
     EXPECT_EQ(largest, -kInf);
+  }
+}
+
+// The definition of head_ceiling().
+float ceiling_of(const HeadCeiling& of) {
+  float most = -kInf;
+  for (std::size_t r = 0; r < of.rows; ++r) {
+    float bound = 0;
+    for (std::size_t term = 0; term < of.terms; ++term) {
+      float sum = 0;
+      for (std::size_t g = 0; g < of.groups; ++g) {
+        const float scale = bf16_to_f32(of.scales[g * kFieldRows + r]);
+        sum = std::fmaf(scale, of.norms[term * of.groups + g], sum);
+      }
+      bound = std::fmaf(of.factors[term][r], sum, bound);
+    }
+    const float ceiling = of.estimates[r] + bound;
+    if (std::isnan(ceiling)) return kInf;
+    most = std::max(most, ceiling);
+  }
+  return most;
+}
+
+// Protects: what bounds a panel of logits is the same on every level, for panels that are not full
+// too, reads no byte beyond its operands, and is infinity where anything is no number.
+TEST(HeadCeiling, EveryIsaEqualsTheDefinition) {
+  std::mt19937 rng(4);
+  std::normal_distribution<float> normal(0, 3);
+  const auto draw = [&](std::size_t n) {
+    std::vector<float> values(n);
+    for (float& v : values) v = normal(rng);
+    return values;
+  };
+  for (int i = 0; i < 200; ++i) {
+    const std::size_t groups = 1 + rng() % 20;
+    const std::size_t rows = i % 2 == 0 ? kFieldRows : 1 + rng() % kFieldRows;
+    std::vector<std::uint16_t> scales(groups * kFieldRows);
+    for (auto& scale : scales) scale = bf16_from_f32(std::abs(normal(rng)));
+    std::vector<float> values = draw(rows);
+    if (i % 5 == 0) values[rng() % rows] = kNan;
+    if (i % 7 == 0) values[rng() % rows] = -kInf;
+    GuardedArray<std::uint16_t> guarded_scales(scales);
+    GuardedArray<float> norms(draw(2 * groups)), first(draw(kFieldRows)), second(draw(kFieldRows)),
+        estimates(values);
+    const HeadCeiling of{.scales = guarded_scales.data(),
+                         .groups = groups,
+                         .norms = norms.data(),
+                         .terms = 1 + rng() % 2,
+                         .factors = {first.data(), second.data()},
+                         .estimates = estimates.data(),
+                         .rows = rows};
+    const float want = ceiling_of(of);
+    for (const KernelTable& table : testable_tables()) {
+      EXPECT_EQ(table.head_ceiling(of), want) << table.isa << ", " << rows << " rows";
+    }
   }
 }
 

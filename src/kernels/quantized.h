@@ -11,8 +11,7 @@ namespace bitcpm::kernels {
 constexpr size_t kMostActGroup = 128;  // in-features that share one activation scale: this many,
 constexpr size_t kLeastActGroup = 32;  // half, or this many
 constexpr size_t kFieldRows = 64;      // rows of a weight matrix that travel together
-constexpr size_t kFields = 4;         // sub-panels of 16 rows in them; row = 64 p + 16 field + lane
-constexpr int kInt8WeightZero = 128;  // what stands for weight 0 in an unsigned byte
+constexpr size_t kFields = 4;  // sub-panels of 16 rows in them; row = 64 p + 16 field + lane
 
 // How two planes of bytes above -128, one per in-feature each, make the values of a group of
 // in-features, x ~ scale * value.
@@ -57,18 +56,22 @@ struct TernaryFields {
   size_t group;            // in-features per scale, a multiple of 32
 };
 
-// Weights of 8 bits, weight + 128 split into nibbles, so that the upper halves can be read alone.
-// A line covers fields 2 j and 2 j + 1; its byte 4 * lane + i belongs to k = 4 * line + i:
-//   high: bits 0-3 the upper nibble of field 2 j, bits 4-7 that of field 2 j + 1
-//   low:  bits 4-7 the lower nibble of field 2 j, bits 0-3 that of field 2 j + 1
+// Weights of 8 bits, in two's complement and above -128. The upper six bits of each can be read
+// alone. Byte 4 * lane + j of a line belongs to k = 4 * line + j:
+//   high  three lines for four in-features: bits 2-7 of line f are those of field f; bits 0-1 are
+//         of field 3: its bits 6-7 (in line 0), 4-5 (1) and 2-3 (2)
+//   low   bits 0-1 of field 3, then of fields 0, 1 and 2
+// Lines 0 and 1 are a plane of their own: a core reads two streams faster than one whose stride is
+// three lines (docs/adr/0039).
 struct Int8Fields {
-  const uint8_t* high;     // [panels][cols / 4][2][64]
-  const uint8_t* low;      // likewise
+  const uint8_t* high01;   // [panels][cols / 4][2][64]
+  const uint8_t* high2;    // [panels][cols / 4][64]
+  const uint8_t* low;      // [panels][cols / 4][64]; the screen does without
   const uint16_t* scales;  // [panels][cols / group][64] bf16
   size_t rows, cols;
   size_t group;  // a multiple of 32
 };
-constexpr int kScreenZero = kInt8WeightZero - 8;  // weight 0 where lower nibbles count as 8
+constexpr int kScreenLow = 2;  // what the screen takes the lower two bits for
 
 // y[t][r] for the rows of panels [first, last) of some weights.
 struct QuantizedIo {

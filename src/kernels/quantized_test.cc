@@ -228,30 +228,44 @@ TEST(TernaryFields, TheLargestSumsAreExact) {
   }
 }
 
-// Weights of 8 bits and their nibble planes.
+// Weights of 8 bits and their planes.
 struct Int8Weights {
-  std::vector<std::uint8_t> high, low;
-  std::vector<int> bytes;  // [rows of all panels][cols], weight + 128
+  std::vector<std::uint8_t> high01, high2, low;
+  std::vector<std::int8_t> values;  // [rows of all panels][cols]
 
   Int8Weights(const Shape& s, std::mt19937& rng)
-      : high(s.panels() * s.cols * kFieldRows / 2), low(high.size()) {
+      : high01(s.panels() * s.cols / 2 * kFieldRows),
+        high2(high01.size() / 2),
+        low(high01.size() / 2) {
     for (std::size_t r = 0; r < s.panels() * kFieldRows; ++r) {
       for (std::size_t k = 0; k < s.cols; ++k) {
-        const int byte = rng() % 4 == 0 ? 255 : static_cast<int>(1 + rng() % 255);
-        bytes.push_back(byte);
-        const std::size_t field = r % kFieldRows / 16;
-        const std::size_t line = (r / kFieldRows * (s.cols / 4) + k / 4) * 2 + field / 2;
-        const std::size_t at = line * kFieldRows + 4 * (r % 16) + k % 4;
-        const bool odd = field % 2 == 1;
-        high[at] |= static_cast<std::uint8_t>(odd ? byte & 0xf0 : byte >> 4);
-        low[at] |= static_cast<std::uint8_t>(odd ? byte & 0x0f : (byte & 0x0f) << 4);
+        const int value = rng() % 4 == 0 ? 127 : static_cast<int>(rng() % 255) - 127;
+        values.push_back(static_cast<std::int8_t>(value));
+        put(r / kFieldRows * (s.cols / 4) + k / 4, 4 * (r % 16) + k % 4, r % kFieldRows / 16,
+            static_cast<std::uint8_t>(value));
       }
     }
+  }
+
+ private:
+  void put(std::size_t line, std::size_t in_line, std::size_t field, std::uint8_t byte) {
+    std::uint8_t* upper[] = {&high01[2 * line * kFieldRows + in_line],
+                             &high01[(2 * line + 1) * kFieldRows + in_line],
+                             &high2[line * kFieldRows + in_line]};
+    if (field < 3) {
+      *upper[field] |= byte & 0xfc;
+    } else {
+      *upper[0] |= byte >> 6;
+      *upper[1] |= byte >> 4 & 3;
+      *upper[2] |= byte >> 2 & 3;
+    }
+    constexpr int kLowShift[] = {2, 4, 6, 0};
+    low[line * kFieldRows + in_line] |= static_cast<std::uint8_t>((byte & 3) << kLowShift[field]);
   }
 };
 
 // Protects: the same for 8-bit weights, extremes of both operands included, and for their upper
-// nibbles alone.
+// bits alone.
 TEST(Int8Fields, EveryIsaEqualsTheDefinition) {
   std::mt19937 rng(12);
   for (const Shape& s : random_shapes()) {
@@ -259,16 +273,17 @@ TEST(Int8Fields, EveryIsaEqualsTheDefinition) {
     const Int8Weights weights(s, rng);
     const std::vector<std::uint16_t> scales = draw_scales(s, rng);
     Activations x(s, rng);
-    const std::vector<float> want = reference(s, x, scales, [&](std::size_t r, std::size_t k) {
-      return weights.bytes[r * s.cols + k] - kInt8WeightZero;
-    });
+    const std::vector<float> want = reference(
+        s, x, scales, [&](std::size_t r, std::size_t k) { return weights.values[r * s.cols + k]; });
     const std::vector<float> screen = reference(s, x, scales, [&](std::size_t r, std::size_t k) {
-      return (weights.bytes[r * s.cols + k] & 0xf0) - kScreenZero;
+      return (weights.values[r * s.cols + k] & ~3) + kScreenLow;
     });
-    GuardedArray<std::uint8_t> high(weights.high);
+    GuardedArray<std::uint8_t> high01(weights.high01);
+    GuardedArray<std::uint8_t> high2(weights.high2);
     GuardedArray<std::uint8_t> low(weights.low);
     GuardedArray<std::uint16_t> guarded_scales(scales);
-    const Int8Fields w{high.data(), low.data(), guarded_scales.data(), s.rows, s.cols, s.group};
+    const Int8Fields w{high01.data(), high2.data(), low.data(), guarded_scales.data(),
+                       s.rows,        s.cols,       s.group};
     for (const KernelTable& table : testable_tables()) {
       expect_bits(s, x, want, table.isa,
                   [&](const QuantizedIo& io) { table.int8_fields(w, 0, s.panels(), io); });

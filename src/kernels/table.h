@@ -52,6 +52,9 @@ constexpr size_t kInt8PeakMacs = kPeakOps * 64;
 struct KernelTable {
   const char* isa;
 
+  // Of how many tokens products with 8-bit weights take about as long as reading these.
+  size_t few_tokens;
+
   // y[t][r] = sum_k w[r][k] x[t][k] for the rows of panels [first, last). Blocks of 128
   // in-features; in each, even and odd k have their own sum by fma, k ascending; total = total +
   // (even + odd).
@@ -103,11 +106,11 @@ struct KernelTable {
   void (*ternary_fields)(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io);
   // Activations of kInt8 only.
   void (*int8_fields)(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io);
-  // int8_fields from the upper nibbles alone, the lower ones taken for 8.
+  // int8_fields from the upper six bits alone, the lower two taken for 2.
   void (*screen_fields)(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io);
 
-  // out[r] = sum_g norms[g][r] * x[g] over [groups][64] bf16 norms of one panel, r < 64.
-  void (*scaled_norms)(const uint16_t* norms, size_t groups, const float* x, float* out);
+  // What none of the logits of one panel exceeds: shared/head_ceiling.h.
+  float (*head_ceiling)(const HeadCeiling& of);
 
   // Not kernels but what bounds them (shared/peak.h): multiply-adds on registers, and loads of
   // memory, a multiple of 256 bytes.

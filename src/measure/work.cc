@@ -16,8 +16,10 @@ ModelWork::ModelWork(const LoadedModel& loaded, Numerics numerics,
   ternary_macs_per_token_ = static_cast<double>(loaded.report.ternary_parameters);
   dense_macs_per_token_ = projections - ternary_macs_per_token_;
   is_fast_ = numerics == Numerics::kFast;
-  pass_bytes_ = static_cast<double>(loaded.model->pass_bytes(kFewLogitsRows + 1));
-  few_pass_bytes_ = static_cast<double>(loaded.model->pass_bytes(kFewLogitsRows));
+  const std::int64_t few = loaded.model->most_screened_rows();
+  few_logits_ = static_cast<double>(few);
+  pass_bytes_ = static_cast<double>(loaded.model->pass_bytes(few + 1));
+  few_pass_bytes_ = static_cast<double>(loaded.model->pass_bytes(few));
   kv_bytes_per_token_ =
       static_cast<double>(kv_bytes_per_token(loaded.model->kv_shape(kv_cache_dtype)));
 }
@@ -27,7 +29,7 @@ Work ModelWork::of(double passes, double tokens, double logits, double kv_tokens
   (is_fast_ ? work.int8_macs : work.int16_macs) = tokens * ternary_macs_per_token_;
   (is_fast_ ? work.bf16_macs : work.f32_macs) = tokens * dense_macs_per_token_;
   (is_fast_ ? work.int8_macs : work.f32_macs) += logits * head_macs_;
-  const bool few = logits <= passes * static_cast<double>(kFewLogitsRows);
+  const bool few = logits <= passes * few_logits_;
   work.bytes = passes * (few ? few_pass_bytes_ : pass_bytes_) + kv_tokens * kv_bytes_per_token_;
   return work;
 }

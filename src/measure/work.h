@@ -40,7 +40,8 @@ class ModelWork {
   double head_macs_ = 0;
   bool is_fast_ = false;
   double pass_bytes_ = 0;      // with logits of many positions
-  double few_pass_bytes_ = 0;  // of up to kFewLogitsRows
+  double few_pass_bytes_ = 0;  // of up to few_logits_
+  double few_logits_ = 0;
   double kv_bytes_per_token_ = 0;
 };
 

@@ -47,10 +47,9 @@ std::size_t ModelWeights::bytes() const {
   return total;
 }
 
-std::size_t ModelWeights::pass_bytes(std::int64_t logits_rows) const {
+std::size_t ModelWeights::pass_bytes(bool screened) const {
   const bool embedding_apart = &embedding() != &head();
-  const std::size_t read =
-      logits_rows <= kFewLogitsRows ? head().top_logits_bytes() : head().product_bytes();
+  const std::size_t read = screened ? head().top_logits_bytes() : head().product_bytes();
   return bytes() - (embedding_apart ? embedding().bytes() : 0) - (head().bytes() - read);
 }
 

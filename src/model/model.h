@@ -77,8 +77,11 @@ class Model {
   const ModelConfig& config() const { return config_; }
   Backend& backend() const { return *backend_; }
   std::size_t weight_bytes() const { return weights_.bytes(); }
+  // Up to how many rows logits() reads less of the head where it is asked for the top only.
+  std::int64_t most_screened_rows() const { return backend_->most_screened_rows(weights_.head()); }
+  // What a forward pass with `logits_rows` rows of logits reads.
   std::size_t pass_bytes(std::int64_t logits_rows) const {
-    return weights_.pass_bytes(logits_rows);
+    return weights_.pass_bytes(logits_rows <= most_screened_rows());
   }
 
   // Tells checkpoints apart: a checksum of the shape and of all norms, which every form and every

@@ -26,8 +26,8 @@ struct ModelWeights {
   const PreparedWeight& embedding() const { return embed_tokens ? *embed_tokens : *lm_head; }
   const PreparedWeight& head() const { return *lm_head; }
   std::size_t bytes() const;
-  // What a forward pass with `logits_rows` rows of logits reads.
-  std::size_t pass_bytes(std::int64_t logits_rows) const;
+  // What a forward pass reads; with `screened`, if its logits are those of Backend::top_logits().
+  std::size_t pass_bytes(bool screened) const;
 };
 
 }  // namespace bitcpm

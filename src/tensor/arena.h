@@ -12,7 +12,8 @@ namespace bitcpm {
 // back before the last buffer is gone. One thread at a time.
 class Arena {
  public:
-  // 64-byte aligned, zero. Out of memory is an empty Buffer for size > 0.
+  // Zero. Aligned to 64 bytes, and from a page on to pages: weights off them were read up to a
+  // tenth more slowly (docs/adr/0039). Out of memory is an empty Buffer for size > 0.
   Buffer take(std::size_t size);
 
  private:

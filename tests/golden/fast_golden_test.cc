@@ -119,9 +119,9 @@ TEST(Fast, ChunksAndThreadsDoNotShow) {
   }
 }
 
-// Protects: on real hidden states, one to four at a time, the screened head gives the bits of the
-// full one for every logit that ranks among the k largest, and minus infinity or the same bits for
-// the others. Prints how much of the head the screen spared.
+// Protects: on real hidden states, one to four at a time, of which a level screens the fewer, the
+// screened head gives the bits of the full one for every logit that ranks among the k largest, and
+// minus infinity or the same bits for the others. Prints how much of the head the screen spared.
 TEST(Fast, ScreenedHeadEqualsTheFullOne) {
   const GoldenModel golden("auto", 2, Numerics::kFast);
   for (const int top : {1, 5, 20}) {

@@ -57,7 +57,8 @@ class CpuBackend final : public Backend {
   Result<std::unique_ptr<PreparedWeight>> prepare_head(const QuantizedMatrix& matrix,
                                                        bool embeds) override {
     if (!fast_) return ExactHead::make(matrix, arena_, pool_);
-    return HeadWeight::quantize(matrix, embeds, arena_, pool_);
+    const HeadBits bits = embeds ? HeadBits::kEmbedding : HeadBits::kAll;
+    return HeadWeight::quantize(matrix, bits, arena_, pool_);
   }
   Result<std::unique_ptr<LinearInput>> make_linear_input(
       std::int64_t max_rows, std::int64_t run,
@@ -138,11 +139,16 @@ class CpuBackend final : public Backend {
     multiply(table_, pool_, static_cast<const CpuLinearInput&>(x), targets);
   }
 
+  std::int64_t most_screened_rows(const PreparedWeight& head) const override {
+    const auto* screened = dynamic_cast<const ScreenedHead*>(&head);
+    return screened == nullptr ? 0 : screened->most_screened_rows(table_);
+  }
+
   void top_logits(const LinearInput& x, const PreparedWeight& head, std::int32_t top,
                   TensorView out) override {
     const auto* screened = dynamic_cast<const ScreenedHead*>(&head);
-    if (screened != nullptr && out.rows <= kFewLogitsRows && top <= HeadScreen::kMostTop &&
-        screen_.worth_trying()) {
+    if (screened != nullptr && out.rows <= screened->most_screened_rows(table_) &&
+        screen_.worth_trying(*screened, out.rows, top)) {
       read_ahead_of(head, out.rows);
       screen_.top_logits(table_, pool_, *screened, static_cast<const CpuLinearInput&>(x), top, out);
       return;

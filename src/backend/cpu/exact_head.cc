@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -15,24 +16,21 @@ using kernels::kFieldRows;
 
 constexpr float kAbove = 1.0001f;  // for the roundings of norms and bounds themselves
 
-template <class Weight>
-Result<std::unique_ptr<Weight>> as(Result<std::unique_ptr<PreparedWeight>> made) {
-  if (!made.ok()) return std::move(made).error();
-  return std::unique_ptr<Weight>(static_cast<Weight*>(std::move(made).value().release()));
+// The larger of both; infinity if a value has been a NaN.
+void raise(float& most, float value) {
+  if (!(value <= most)) most = value == value ? value : std::numeric_limits<float>::infinity();
 }
 
-// At least the Euclidean norm of element(k), k < width, a multiple of 8; as bf16, whose order is
-// that of its bits. Eight sums, for the vector units.
+// The Euclidean norm of element(k), k < width, a multiple of 8. Eight sums, for the vector units.
 template <class Element>
-std::uint16_t norm(std::size_t width, const Element& element) {
+float norm(std::size_t width, const Element& element) {
   float squares[8] = {};
   for (std::size_t k = 0; k < width; k += 8) {
     for (std::size_t i = 0; i < 8; ++i) squares[i] += element(k + i) * element(k + i);
   }
   float sum = 0;
   for (const float part : squares) sum += part;
-  constexpr float kVanished = 1e-18f;  // of elements whose squares a float cannot hold
-  return bf16_at_least(kAbove * std::sqrt(sum) + kVanished);
+  return std::sqrt(sum);
 }
 
 }  // namespace
@@ -40,9 +38,10 @@ std::uint16_t norm(std::size_t width, const Element& element) {
 Result<std::unique_ptr<PreparedWeight>> ExactHead::make(const QuantizedMatrix& matrix, Arena& arena,
                                                         ThreadPool& pool) {
   std::unique_ptr<ExactHead> head(new ExactHead);
-  BITCPM_ASSIGN(head->weights_, as<PanelWeight>(PanelWeight::pack(matrix, false, arena, pool)));
-  const std::size_t bytes =
-      field_panels(matrix.rows) * kFieldRows * head->groups() * sizeof(std::uint16_t);
+  std::unique_ptr<PreparedWeight> weights;
+  BITCPM_ASSIGN(weights, PanelWeight::pack(matrix, false, arena, pool));
+  head->weights_.reset(static_cast<PanelWeight*>(weights.release()));
+  const std::size_t bytes = field_panels(matrix.rows) * kFieldRows * sizeof(float);
   head->errors_ = arena.take(bytes);
   head->sizes_ = arena.take(bytes);
   if (head->errors_.size() < bytes || head->sizes_.size() < bytes) {
@@ -50,24 +49,29 @@ Result<std::unique_ptr<PreparedWeight>> ExactHead::make(const QuantizedMatrix& m
                                        std::to_string(matrix.rows) + " x " +
                                        std::to_string(matrix.cols)};
   }
-  const auto keep = [&](std::int64_t row, const float* values, const float* rounded) {
-    head->keep_norms(row, values, rounded);
-  };
-  BITCPM_ASSIGN(head->coarse_,
-                as<HeadWeight>(HeadWeight::quantize(matrix, false, arena, pool, keep)));
+  const auto keep = [&](const HeadWeight::RoundedRow& row) { head->keep_norms(row); };
+  BITCPM_ASSIGN(head->coarse_, HeadWeight::quantize(matrix, HeadBits::kUpper, arena, pool, keep));
   return std::unique_ptr<PreparedWeight>(std::move(head));
 }
 
-void ExactHead::keep_norms(std::int64_t row, const float* values, const float* rounded) {
+void ExactHead::keep_norms(const HeadWeight::RoundedRow& row) {
   const std::size_t width = static_cast<std::size_t>(cols()) / groups();
+  float error = 0;
+  float size = 0;
   for (std::size_t g = 0; g < groups(); ++g) {
-    const float* v = values + g * width;
-    const float* w = rounded + g * width;
-    const std::size_t at = group_place(static_cast<std::size_t>(row), groups(), g);
-    errors_.as<std::uint16_t>()[at] = norm(width, [&](std::size_t k) { return v[k] - w[k]; });
-    sizes_.as<std::uint16_t>()[at] = std::max(norm(width, [&](std::size_t k) { return v[k]; }),
-                                              norm(width, [&](std::size_t k) { return w[k]; }));
+    if (row.steps[g] == 0) continue;  // a group of zeros
+    const float inverse = 1 / row.steps[g];
+    const float* values = row.values + g * width;
+    const float* estimates = row.estimates + g * width;
+    const auto of_values = [&](std::size_t k) { return inverse * values[k]; };
+    const auto of_estimates = [&](std::size_t k) { return inverse * estimates[k]; };
+    const auto of_errors = [&](std::size_t k) { return inverse * (values[k] - estimates[k]); };
+    raise(error, norm(width, of_errors));
+    raise(size, norm(width, of_values));
+    raise(size, norm(width, of_estimates));
   }
+  errors_.as<float>()[row.row] = kAbove * error;
+  sizes_.as<float>()[row.row] = kAbove * size;
 }
 
 std::size_t ExactHead::bytes() const {
@@ -75,7 +79,7 @@ std::size_t ExactHead::bytes() const {
 }
 
 std::size_t ExactHead::top_logits_bytes() const {
-  return coarse_->product_bytes() + errors_.size() + sizes_.size();
+  return coarse_->top_logits_bytes() + errors_.size() + sizes_.size();
 }
 
 void ExactHead::find_norms(const CpuLinearInput& x, std::int64_t t, float* norms) const {
@@ -105,16 +109,19 @@ void ExactHead::find_norms(const CpuLinearInput& x, std::int64_t t, float* norms
 
 void ExactHead::screen(const kernels::KernelTable& table, std::size_t first, std::size_t last,
                        const CpuLinearInput& x, TensorView out) const {
-  coarse_->multiply(table, first, last, x, 0, out);
+  coarse_->screen(table, first, last, x, out);
 }
 
-void ExactHead::bounds(const kernels::KernelTable& table, std::size_t panel, const float* norms,
-                       float* out) const {
-  const std::size_t at = panel * groups() * kFieldRows;
-  float of_rounding[kFieldRows];
-  table.scaled_norms(errors_.as<std::uint16_t>() + at, groups(), norms, out);
-  table.scaled_norms(sizes_.as<std::uint16_t>() + at, groups(), norms + groups(), of_rounding);
-  for (std::size_t r = 0; r < kFieldRows; ++r) out[r] = kAbove * (out[r] + of_rounding[r]);
+float ExactHead::ceiling(const kernels::KernelTable& table, std::size_t panel, const float* norms,
+                         std::span<const float> estimates) const {
+  return table.head_ceiling({.scales = coarse_->panel_scales(panel),
+                             .groups = groups(),
+                             .norms = norms,
+                             .terms = 2,
+                             .factors = {errors_.as<float>() + panel * kFieldRows,
+                                         sizes_.as<float>() + panel * kFieldRows},
+                             .estimates = estimates.data(),
+                             .rows = estimates.size()});
 }
 
 }  // namespace bitcpm

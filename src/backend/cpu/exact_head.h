@@ -11,8 +11,8 @@
 namespace bitcpm {
 
 // The head in `exact` numerics: the weights as they are, multiplied in f32, and beside them the
-// 8-bit head of `fast` as a screen of half the bytes. With w and x what is multiplied, w' and x'
-// what the screen has of them, by groups of in-features:
+// upper bits of the head of `fast` as a screen of far fewer bytes. With w and x what is
+// multiplied, w' and x' what the screen has of them, by groups of in-features:
 //   |w x - w' x'| <= |w - w'| |x| + |w'| |x - x'|  (Cauchy and Schwarz)
 // and the roundings of both.
 class ExactHead final : public ScreenedHead {
@@ -41,21 +41,23 @@ class ExactHead final : public ScreenedHead {
     weights_->copy_row(row, scale, out);
   }
 
+  // More have not been measured (docs/adr/0035).
+  std::int64_t most_screened_rows(const kernels::KernelTable&) const override { return 4; }
   std::size_t norm_count() const override { return 2 * groups(); }
   void find_norms(const CpuLinearInput& x, std::int64_t t, float* norms) const override;
   void screen(const kernels::KernelTable& table, std::size_t first, std::size_t last,
               const CpuLinearInput& x, TensorView out) const override;
-  void bounds(const kernels::KernelTable& table, std::size_t panel, const float* norms,
-              float* out) const override;
+  float ceiling(const kernels::KernelTable& table, std::size_t panel, const float* norms,
+                std::span<const float> estimates) const override;
 
  private:
   ExactHead() = default;
   std::size_t groups() const { return HeadWeight::groups_of(cols()); }
-  void keep_norms(std::int64_t row, const float* values, const float* rounded);
+  void keep_norms(const HeadWeight::RoundedRow& row);
 
   std::unique_ptr<PanelWeight> weights_;
   std::unique_ptr<HeadWeight> coarse_;
-  // [panels][groups][64] bf16, rounded up
+  // [panels][64] f32, at least those of any group, in steps of its 8-bit values
   Buffer errors_;  // |w - w'|
   Buffer sizes_;   // the larger of |w| and |w'|
 };

@@ -14,10 +14,11 @@ std::vector<SectionSize> HeadWeight::sections_of(const ImageInfo& info) {
     return {};
   }
   const Sizes sizes = sizes_of(info.rows, info.cols);
-  std::vector<SectionSize> sections = {{"norms", sizes.per_group},
-                                       {"scales", sizes.per_group},
-                                       {"high", sizes.plane},
-                                       {"low", sizes.plane}};
+  std::vector<SectionSize> sections = {{"rests", sizes.rests},
+                                       {"scales", sizes.scales},
+                                       {"high01", sizes.high01},
+                                       {"high2", sizes.high2},
+                                       {"low", sizes.low}};
   if (tied) sections.push_back({"fine", sizes.fine});
   return sections;
 }
@@ -28,20 +29,23 @@ std::unique_ptr<PreparedWeight> HeadWeight::adopt(const ImageInfo& info,
   weight->rows_ = info.rows;
   weight->cols_ = info.cols;
   weight->group_ = info.group;
-  weight->norms_ = std::move(sections[0]);
+  weight->rests_ = std::move(sections[0]);
   weight->scales_ = std::move(sections[1]);
-  weight->high_ = std::move(sections[2]);
-  weight->low_ = std::move(sections[3]);
-  if (sections.size() > 4) weight->fine_ = std::move(sections[4]);
+  weight->high01_ = std::move(sections[2]);
+  weight->high2_ = std::move(sections[3]);
+  weight->low_ = std::move(sections[4]);
+  if (sections.size() > 5) weight->fine_ = std::move(sections[5]);
   return weight;
 }
 
 WeightImage HeadWeight::image() const {
+  BITCPM_CHECK(low_.size() > 0);
   const bool tied = fine_.size() > 0;
   WeightImage image{{std::string(tied ? kTiedLayout : kLayout), rows_, cols_, group_},
-                    {{"norms", norms_.bytes()},
+                    {{"rests", rests_.bytes()},
                      {"scales", scales_.bytes()},
-                     {"high", high_.bytes()},
+                     {"high01", high01_.bytes()},
+                     {"high2", high2_.bytes()},
                      {"low", low_.bytes()}}};
   if (tied) image.sections.push_back({"fine", fine_.bytes()});
   return image;

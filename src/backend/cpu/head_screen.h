@@ -11,32 +11,45 @@
 
 namespace bitcpm {
 
-// Finds the largest logits of a few rows from half of the head's bytes: estimates, bounds of their
-// error, and the product only for panels that may hold one of the k largest. What it returns there
-// are the bits of multiply().
+// Finds the largest logits of a few rows from a part of the head's bytes: estimates, bounds of
+// their error, and the product only for panels that may hold one of the k largest. Those that look
+// best are multiplied first, since the others then have to beat logits instead of estimates. What
+// it returns are the bits of multiply().
 class HeadScreen {
  public:
-  static constexpr std::int32_t kMostTop = 64;
-
-  // Whether screening has lately saved more than it cost; it is tried again now and then. Changes
-  // nothing but time.
-  bool worth_trying();
+  // Whether so many logits are likely to lie in few panels, and screening has lately saved more
+  // than it cost; it is tried again now and then. Changes nothing but time.
+  bool worth_trying(const ScreenedHead& head, std::int64_t rows, std::int32_t top);
 
   // out: [rows, vocab]; of each row at least the `top` largest logits, ties included; minus
-  // infinity elsewhere. rows <= kFewLogitsRows, 1 <= top <= kMostTop.
+  // infinity elsewhere. top >= 1
   void top_logits(const kernels::KernelTable& table, ThreadPool& pool, const ScreenedHead& head,
                   const CpuLinearInput& x, std::int32_t top, TensorView out);
 
  private:
-  void score(const kernels::KernelTable& table, ThreadPool& pool, const ScreenedHead& head,
-             const CpuLinearInput& x, TensorView out);
-  void mark_panels(TensorView out, std::int32_t top);
+  // The arguments of top_logits().
+  struct Call {
+    const kernels::KernelTable& table;
+    ThreadPool& pool;
+    const ScreenedHead& head;
+    const CpuLinearInput& x;
+    std::size_t top;
+    TensorView out;
+    std::size_t panels;
+  };
+  void estimate(const Call& call);
+  void mark_best(const Call& call);
+  void mark_rivals(const Call& call);
+  void multiply_marked(const Call& call);
+  void clear_rest(const Call& call) const;
+  void learn(const Call& call);
 
-  std::vector<float> norms_;   // [rows, head.norm_count()]
-  std::vector<float> bounds_;  // [rows, vocab rounded up to panels]
-  std::vector<std::uint8_t> marked_;
-  std::vector<float> largest_;  // scratch of mark_panels()
-  std::size_t stride_ = 0;      // of bounds_
+  enum class Panel : std::uint8_t { kEstimated, kMarked, kMultiplied };
+  std::vector<float> norms_;    // [rows, head.norm_count()]
+  std::vector<float> ceiling_;  // [rows, panels] what no logit of a panel exceeds
+  std::vector<Panel> state_;    // [panels]
+  std::vector<std::size_t> marked_;
+  std::vector<float> largest_;  // scratch of KthLargest
   int skip_ = 0;                // calls to sit out
   int penalty_ = 0;             // how many the next failure costs
 };

@@ -14,19 +14,27 @@ namespace bitcpm {
 namespace {
 
 using kernels::kFieldRows;
-using kernels::kInt8WeightZero;
+using kernels::kScreenLow;
 
-// Where a weight's nibbles are in the planes.
+constexpr float kLeastStep = 0x1p-126f;  // whose inverse is finite
+
+// Where a weight's bits are in the planes.
 struct Place {
-  std::size_t byte;
-  bool odd;  // field
+  std::size_t line, byte, field;  // the byte is of the line
+
+  Place(std::size_t row, std::size_t k, std::size_t cols)
+      : line(row / kFieldRows * (cols / 4) + k / 4),
+        byte(4 * (row % kFieldLanes) + k % 4),
+        field(row % kFieldRows / kFieldLanes) {}
+
+  std::size_t high01(std::size_t i) const { return (2 * line + i) * kFieldRows + byte; }
+  std::size_t in_plane() const { return line * kFieldRows + byte; }  // of one line each
+  int low_shift() const { return static_cast<int>(2 * (field + 1) % 8); }
 };
 
-Place place_of(std::size_t row, std::size_t k, std::size_t cols) {
-  const std::size_t field = row % kFieldRows / kFieldLanes;
-  const std::size_t line = (row / kFieldRows * (cols / 4) + k / 4) * 2 + field / 2;
-  return {line * kFieldRows + 4 * (row % kFieldLanes) + k % 4, field % 2 == 1};
-}
+// Field 3 is spread over the lines of the others: which of its bits line i holds.
+constexpr std::size_t kLastField = kernels::kFields - 1;
+constexpr int spread_shift(std::size_t i) { return 6 - 2 * static_cast<int>(i); }
 
 }  // namespace
 
@@ -34,12 +42,15 @@ HeadWeight::Sizes HeadWeight::sizes_of(std::int64_t rows, std::int64_t cols) {
   const auto r = static_cast<std::size_t>(rows);
   const auto k = static_cast<std::size_t>(cols);
   const std::size_t padded = field_panels(rows) * kFieldRows;
-  return {.plane = padded * k / 2,
-          .per_group = padded * (k / static_cast<std::size_t>(group_of(cols))) * 2,
+  return {.high01 = padded * k / 2,
+          .high2 = padded * k / 4,
+          .low = padded * k / 4,
+          .scales = padded * groups_of(cols) * sizeof(std::uint16_t),
+          .rests = padded * sizeof(float),
           .fine = r * k / 2};
 }
 
-Status HeadWeight::allocate(const QuantizedMatrix& matrix, bool embeds, Arena& arena) {
+Status HeadWeight::allocate(const QuantizedMatrix& matrix, HeadBits bits, Arena& arena) {
   rows_ = matrix.rows;
   cols_ = matrix.cols;
   group_ = group_of(cols_);
@@ -48,95 +59,129 @@ Status HeadWeight::allocate(const QuantizedMatrix& matrix, bool embeds, Arena& a
     buffer = arena.take(size);
     return buffer.size() == size;
   };
-  if (!take(sizes.per_group, norms_) || !take(sizes.per_group, scales_) ||
-      !take(sizes.plane, high_) || !take(sizes.plane, low_) ||
-      !take(embeds ? sizes.fine : 0, fine_)) {
+  if (!take(sizes.rests, rests_) || !take(sizes.scales, scales_) || !take(sizes.high01, high01_) ||
+      !take(sizes.high2, high2_) || !take(bits == HeadBits::kUpper ? 0 : sizes.low, low_) ||
+      !take(bits == HeadBits::kEmbedding ? sizes.fine : 0, fine_)) {
     return Error{Errc::kExhausted, "no memory for a head of " + std::to_string(rows_) + " x " +
                                        std::to_string(cols_)};
   }
   return {};
 }
 
-Result<std::unique_ptr<PreparedWeight>> HeadWeight::quantize(const QuantizedMatrix& matrix,
-                                                             bool embeds, Arena& arena,
-                                                             ThreadPool& pool) {
-  return quantize(matrix, embeds, arena, pool, [](std::int64_t, const float*, const float*) {});
-}
+struct HeadWeight::RowScratch {
+  std::vector<float> values, estimates, steps;
+};
 
 Result<std::unique_ptr<PreparedWeight>> HeadWeight::quantize(const QuantizedMatrix& matrix,
-                                                             bool embeds, Arena& arena,
-                                                             ThreadPool& pool, const SawRow& saw) {
-  BITCPM_CHECK(matrix.form != WeightForm::kTernary && matrix.cols % 32 == 0);
-  std::unique_ptr<HeadWeight> weight(new HeadWeight);
-  BITCPM_TRY(weight->allocate(matrix, embeds, arena));
-  pool.parallel_for(weight->panels(), 4, [&](std::size_t begin, std::size_t end) {
-    std::vector<float> values(static_cast<std::size_t>(matrix.cols));
-    std::vector<float> rounded(values.size());
-    const auto first = static_cast<std::int64_t>(begin * kFieldRows);
-    const auto last = std::min(matrix.rows, static_cast<std::int64_t>(end * kFieldRows));
-    for (std::int64_t row = first; row < last; ++row) {
-      decode_row(matrix, row, values);
-      weight->quantize_row(row, values.data(), rounded.data());
-      saw(row, values.data(), rounded.data());
-    }
-  });
+                                                             HeadBits bits, Arena& arena,
+                                                             ThreadPool& pool) {
+  std::unique_ptr<HeadWeight> weight;
+  BITCPM_ASSIGN(weight, quantize(matrix, bits, arena, pool, [](const RoundedRow&) {}));
   return std::unique_ptr<PreparedWeight>(std::move(weight));
 }
 
-void HeadWeight::quantize_row(std::int64_t row, const float* values, float* rounded) {
+Result<std::unique_ptr<HeadWeight>> HeadWeight::quantize(const QuantizedMatrix& matrix,
+                                                         HeadBits bits, Arena& arena,
+                                                         ThreadPool& pool, const SawRow& saw) {
+  BITCPM_CHECK(matrix.form != WeightForm::kTernary && matrix.cols % 32 == 0);
+  std::unique_ptr<HeadWeight> weight(new HeadWeight);
+  BITCPM_TRY(weight->allocate(matrix, bits, arena));
+  const auto cols = static_cast<std::size_t>(matrix.cols);
+  pool.parallel_for(weight->panels(), 4, [&](std::size_t begin, std::size_t end) {
+    RowScratch scratch{std::vector<float>(cols), std::vector<float>(cols),
+                       std::vector<float>(groups_of(matrix.cols))};
+    const auto first = static_cast<std::int64_t>(begin * kFieldRows);
+    const auto last = std::min(matrix.rows, static_cast<std::int64_t>(end * kFieldRows));
+    for (std::int64_t row = first; row < last; ++row) {
+      decode_row(matrix, row, scratch.values);
+      weight->quantize_row(row, scratch);
+      saw({row, scratch.values.data(), scratch.estimates.data(), scratch.steps.data()});
+    }
+  });
+  return weight;
+}
+
+void HeadWeight::quantize_row(std::int64_t row, RowScratch& scratch) {
   const auto r = static_cast<std::size_t>(row);
   const auto cols = static_cast<std::size_t>(cols_);
   const auto width = static_cast<std::size_t>(group_);
-  // Both sums are chains of at most 3 cols / 64 fused operations on terms whose norm is at most
-  // that of the largest weights, 128 each: what their roundings may add to the bound.
-  const float rounding = 2 * (3 * static_cast<float>(cols) / 64 + 4) * 0x1p-24f * 128 *
-                         std::sqrt(static_cast<float>(width));
+  float rest = 0;
   for (std::size_t g = 0; g < cols / width; ++g) {
-    const float* in = values + g * width;
+    const float* in = scratch.values.data() + g * width;
     float largest = 0;
     for (std::size_t k = 0; k < width; ++k) largest = std::max(largest, std::abs(in[k]));
-    const std::uint16_t scale = bf16_at_least(largest / 127.0f);
+    const std::uint16_t scale =
+        largest > 0 ? bf16_at_least(std::max(largest / 127.0f, kLeastStep)) : std::uint16_t{0};
     const float step = bf16_to_f32(scale);
     const float inverse = step > 0 ? 1 / step : 0;
     float squares = 0;
     for (std::size_t k = 0; k < width; ++k) {
-      const float code = std::clamp(std::nearbyint(in[k] * inverse), -127.0f, 127.0f);
-      rounded[g * width + k] = step * code;
-      const int byte = static_cast<int>(code) + kInt8WeightZero;
-      store(row, g * width + k, byte);
-      const auto low = static_cast<float>(byte % 16 - 8);
+      // In this order a NaN is 127.
+      const float code = std::max(-127.0f, std::min(127.0f, std::nearbyint(in[k] * inverse)));
+      const int weight = static_cast<int>(code);
+      store(row, g * width + k, static_cast<std::uint8_t>(weight));
+      const int upper = (weight & ~3) + kScreenLow;
+      scratch.estimates[g * width + k] = step * static_cast<float>(upper);
+      const auto low = static_cast<float>(weight - upper);
       squares += low * low;
       if (fine_.size() == 0) continue;
-      const float rest = std::clamp(std::nearbyint(16 * (in[k] * inverse - code)), -8.0f, 7.0f);
+      const float below = std::clamp(std::nearbyint(16 * (in[k] * inverse - code)), -8.0f, 7.0f);
       fine_.as<std::uint8_t>()[(r * cols + g * width + k) / 2] |=
-          static_cast<std::uint8_t>((static_cast<int>(rest) + 8) << 4 * (k % 2));
+          static_cast<std::uint8_t>((static_cast<int>(below) + 8) << 4 * (k % 2));
     }
-    const std::size_t at = group_place(r, cols / width, g);
-    scales_.as<std::uint16_t>()[at] = scale;
-    // A little more, for the roundings of the bound itself.
-    norms_.as<std::uint16_t>()[at] =
-        bf16_at_least(1.0001f * step * (std::sqrt(squares) + rounding));
+    scales_.as<std::uint16_t>()[group_place(r, cols / width, g)] = scale;
+    scratch.steps[g] = step;
+    if (step > 0) rest = std::max(rest, std::sqrt(squares));
   }
+  // Both sums are chains of at most 3 cols / 64 fused operations on terms whose norm is at most
+  // that of the largest weights, 128 each: what their roundings may add to the bound. And a little
+  // for the roundings of the bound itself.
+  const float rounding = 2 * (3 * static_cast<float>(cols) / 64 + 4) * 0x1p-24f * 128 *
+                         std::sqrt(static_cast<float>(width));
+  rests_.as<float>()[r] = 1.0001f * (rest + rounding);
 }
 
-void HeadWeight::store(std::int64_t row, std::size_t k, int byte) {
-  const Place at = place_of(static_cast<std::size_t>(row), k, static_cast<std::size_t>(cols_));
-  const int high = at.odd ? byte & 0xf0 : byte >> 4;
-  const int low = at.odd ? byte & 0x0f : (byte & 0x0f) << 4;
-  high_.as<std::uint8_t>()[at.byte] |= static_cast<std::uint8_t>(high);
-  low_.as<std::uint8_t>()[at.byte] |= static_cast<std::uint8_t>(low);
+void HeadWeight::store(std::int64_t row, std::size_t k, std::uint8_t byte) {
+  const Place at(static_cast<std::size_t>(row), k, static_cast<std::size_t>(cols_));
+  const auto add = [](Buffer& plane, std::size_t where, int bits) {
+    plane.as<std::uint8_t>()[where] |= static_cast<std::uint8_t>(bits);
+  };
+  for (std::size_t i = 0; i < kLastField; ++i) {
+    if (at.field != i && at.field != kLastField) continue;
+    const int bits = at.field == i ? byte & 0xfc : byte >> spread_shift(i) & 3;
+    if (i < 2) {
+      add(high01_, at.high01(i), bits);
+    } else {
+      add(high2_, at.in_plane(), bits);
+    }
+  }
+  if (low_.size() > 0) add(low_, at.in_plane(), (byte & 3) << at.low_shift());
+}
+
+std::uint8_t HeadWeight::byte_at(std::size_t row, std::size_t k) const {
+  const Place at(row, k, static_cast<std::size_t>(cols_));
+  int byte = low_.as<std::uint8_t>()[at.in_plane()] >> at.low_shift() & 3;
+  for (std::size_t i = 0; i < kLastField; ++i) {
+    const int line =
+        i < 2 ? high01_.as<std::uint8_t>()[at.high01(i)] : high2_.as<std::uint8_t>()[at.in_plane()];
+    if (at.field == i) byte |= line & 0xfc;
+    if (at.field == kLastField) byte |= (line & 3) << spread_shift(i);
+  }
+  return static_cast<std::uint8_t>(byte);
 }
 
 std::size_t HeadWeight::panels() const { return field_panels(rows_); }
 
 kernels::Int8Fields HeadWeight::fields() const {
-  return {high_.as<std::uint8_t>(),        low_.as<std::uint8_t>(),
-          scales_.as<std::uint16_t>(),     static_cast<std::size_t>(rows_),
-          static_cast<std::size_t>(cols_), static_cast<std::size_t>(group_)};
+  return {high01_.as<std::uint8_t>(),      high2_.as<std::uint8_t>(),
+          low_.as<std::uint8_t>(),         scales_.as<std::uint16_t>(),
+          static_cast<std::size_t>(rows_), static_cast<std::size_t>(cols_),
+          static_cast<std::size_t>(group_)};
 }
 
 void HeadWeight::multiply(const kernels::KernelTable& table, std::size_t first, std::size_t last,
                           const CpuLinearInput& x, std::int64_t token, TensorView out) const {
+  BITCPM_CHECK(low_.size() > 0);
   table.int8_fields(fields(), first, last,
                     {x.quantized_from(token), static_cast<std::size_t>(out.rows), out.data,
                      static_cast<std::size_t>(out.stride)});
@@ -162,10 +207,15 @@ void HeadWeight::find_norms(const CpuLinearInput& x, std::int64_t t, float* norm
   }
 }
 
-void HeadWeight::bounds(const kernels::KernelTable& table, std::size_t panel, const float* norms,
-                        float* out) const {
-  table.scaled_norms(norms_.as<std::uint16_t>() + panel * norm_count() * kFieldRows, norm_count(),
-                     norms, out);
+float HeadWeight::ceiling(const kernels::KernelTable& table, std::size_t panel, const float* norms,
+                          std::span<const float> estimates) const {
+  return table.head_ceiling({.scales = panel_scales(panel),
+                             .groups = norm_count(),
+                             .norms = norms,
+                             .terms = 1,
+                             .factors = {rests_.as<float>() + panel * kFieldRows},
+                             .estimates = estimates.data(),
+                             .rows = estimates.size()});
 }
 
 void HeadWeight::copy_row(std::int64_t row, float scale, float* out) const {
@@ -173,17 +223,13 @@ void HeadWeight::copy_row(std::int64_t row, float scale, float* out) const {
   const auto r = static_cast<std::size_t>(row);
   const auto cols = static_cast<std::size_t>(cols_);
   const auto width = static_cast<std::size_t>(group_);
-  const auto* high = high_.as<std::uint8_t>();
-  const auto* low = low_.as<std::uint8_t>();
   const auto* fine = fine_.as<std::uint8_t>() + r * cols / 2;
   const std::uint16_t* scales =
       scales_.as<std::uint16_t>() + r / kFieldRows * (cols / width) * kFieldRows + r % kFieldRows;
   for (std::size_t k = 0; k < cols; ++k) {
-    const Place at = place_of(r, k, cols);
-    const int byte = at.odd ? (high[at.byte] & 0xf0) | (low[at.byte] & 0x0f)
-                            : (high[at.byte] & 0x0f) << 4 | low[at.byte] >> 4;
+    const auto weight = static_cast<std::int8_t>(byte_at(r, k));
     const int rest = (fine[k / 2] >> 4 * (k % 2) & 15) - 8;
-    const auto sixteenths = static_cast<float>(16 * (byte - kInt8WeightZero) + rest);
+    const auto sixteenths = static_cast<float>(16 * weight + rest);
     out[k] = scale * (bf16_to_f32(scales[k / width * kFieldRows]) * 0.0625f * sixteenths);
   }
 }

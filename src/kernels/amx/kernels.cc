@@ -16,13 +16,17 @@ constexpr size_t kLeastTokens = 4;
 
 void any_ternary(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {
   if (io.tokens < kLeastTokens) return few_ternary<Tiles>(w, first, last, io);
-  if (io.x.form == ActForm::kInt16) return tile_linear<ActForm::kInt16>(w, first, last, io);
-  tile_linear<ActForm::kInt8>(w, first, last, io);
+  if (io.x.form == ActForm::kInt16) {
+    return tile_linear<ActForm::kInt16, TernaryForm>(w, first, last, io);
+  }
+  tile_linear<ActForm::kInt8, TernaryForm>(w, first, last, io);
 }
 
-void any_int8(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io) {
-  if (io.tokens < kLeastTokens) return few_bytes<Int8Form, Tiles>(w, first, last, io);
-  tile_linear<ActForm::kInt8>(w, first, last, io);
+// Form: Int8Form or ScreenForm.
+template <class Form>
+void any_bytes(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io) {
+  if (io.tokens < kLeastTokens) return few_bytes<Form, Tiles>(w, first, last, io);
+  tile_linear<ActForm::kInt8, Form>(w, first, last, io);
 }
 
 // Operands whose bits are mixed, bf16 near 1 and -1: on zeros a core draws less power and runs
@@ -78,7 +82,8 @@ namespace bitcpm::kernels {
 void install_amx(KernelTable& table) {
   table.isa = "amx";
   table.ternary_fields = any_ternary;
-  table.int8_fields = any_int8;
+  table.int8_fields = any_bytes<Int8Form>;
+  table.screen_fields = any_bytes<ScreenForm>;
   table.bf16_products = tile_bf16_products;
   table.attention[static_cast<size_t>(KvType::kBfloat16)] = tile_attention;
   table.bf16_peak = bf16_peak_of_tiles;

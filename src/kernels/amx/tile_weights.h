@@ -38,7 +38,8 @@ inline __m512i by_codes(size_t which) {
 }
 
 template <ActForm Act>
-inline void put_line(const TernaryForm::Lines& lines, size_t row, size_t step, ChunkWeights& out) {
+inline void put_line(TernaryForm, const TernaryForm::Lines& lines, size_t row, size_t step,
+                     ChunkWeights& out) {
   const __m512i two_codes = _mm512_set1_epi8(15);
   const __m512i line = _mm512_loadu_si512(lines.line);
   const __m512i halves[2] = {_mm512_and_si512(line, two_codes),
@@ -51,49 +52,35 @@ inline void put_line(const TernaryForm::Lines& lines, size_t row, size_t step, C
   }
 }
 
-template <ActForm Act>
-inline void put_line(const Int8Form::Lines& lines, size_t row, size_t step, ChunkWeights& out) {
+// Of a form of bytes.
+template <ActForm Act, class Form>
+inline void put_line(Form, const typename Form::Lines& lines, size_t row, size_t step,
+                     ChunkWeights& out) {
   static_assert(Act == ActForm::kInt8, "8-bit weights meet activations of 8 bits only");
-  const __m512i sign = _mm512_set1_epi8(-128);  // what turns weight + 128 into the weight
-  for (size_t f = 0; f < kFields; ++f) {
-    out.once[step][f].put(row, _mm512_xor_si512(Int8Form::field(lines, f).v, sign));
-  }
+#pragma GCC unroll 4
+  for (size_t f = 0; f < kFields; ++f) out.once[step][f].put(row, lines.weights(f).v);
 }
 
 // Decodes one chunk of a panel, some lines at a time.
-template <ActForm Act, class Lines>
+template <ActForm Act, class Form>
 class ChunkDecoder {
  public:
-  // lines: `count` of them
-  ChunkDecoder(const Lines& lines, size_t count, ChunkWeights& out)
-      : lines_(lines), count_(count), out_(&out) {}
+  ChunkDecoder(const typename Form::Weights& w, size_t panel, const Chunk& chunk, ChunkWeights& out)
+      : lines_(w, panel, chunk.begin), count_(chunk.size / 4), out_(&out) {}
 
   [[gnu::always_inline]] inline void some(size_t most) {
     for (size_t i = 0; i < most && done_ < count_; ++i, ++done_, lines_.next()) {
       lines_.ask_ahead();
-      put_line<Act>(lines_, done_ % kTileLines, done_ / kTileLines, *out_);
+      put_line<Act>(Form{}, lines_, done_ % kTileLines, done_ / kTileLines, *out_);
     }
   }
   void all() { some(count_); }  // that are left
 
  private:
-  Lines lines_;
+  typename Form::Lines lines_;
   size_t count_;
   size_t done_ = 0;
   ChunkWeights* out_;
 };
-
-template <ActForm Act>
-inline auto chunk_decoder(const TernaryFields& w, size_t panel, const Chunk& chunk,
-                          ChunkWeights& out) {
-  const TernaryForm::Lines lines(w, panel, chunk.begin);
-  return ChunkDecoder<Act, TernaryForm::Lines>(lines, chunk.size / 4, out);
-}
-template <ActForm Act>
-inline auto chunk_decoder(const Int8Fields& w, size_t panel, const Chunk& chunk,
-                          ChunkWeights& out) {
-  const Int8Form::Lines lines(w, panel, chunk.begin);
-  return ChunkDecoder<Act, Int8Form::Lines>(lines, chunk.size / 4, out);
-}
 
 }  // namespace

@@ -38,7 +38,14 @@ inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
   const Bytes b = mask_bytes(zeros, ~mask);
   return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
 }
-inline Bytes up_nibble(Bytes b) { return {_mm256_slli_epi32(b.lo, 4), _mm256_slli_epi32(b.hi, 4)}; }
+inline Bytes flip_bits(Bytes b, uint32_t mask) {
+  const __m256i m = _mm256_set1_epi32(static_cast<int>(mask));
+  return {_mm256_xor_si256(b.lo, m), _mm256_xor_si256(b.hi, m)};
+}
+template <int Bits>
+inline Bytes shift_up(Bytes b) {
+  return {_mm256_slli_epi32(b.lo, Bits), _mm256_slli_epi32(b.hi, Bits)};
+}
 template <int Bits>
 inline Bytes shift_right(Bytes b) {
   return {_mm256_srli_epi32(b.lo, Bits), _mm256_srli_epi32(b.hi, Bits)};

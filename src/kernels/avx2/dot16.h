@@ -3,16 +3,11 @@
 #include "kernels/avx2/bytes16.h"
 
 // Integer dot products over sixteen 32-bit lanes. Same operations and bits as scalar/dot16.h, but
-// for the zero of 8-bit weights, which is subtracted: vpmaddubsw takes signed weights if their
-// inputs have taken the signs.
+// 8-bit weights are signed: vpmaddubsw takes those if their inputs have taken the signs.
 namespace {
 
 constexpr int kMostZeroKept = 64;
-inline Bytes weight_bytes(Bytes b, int32_t zero) {
-  if (zero <= kMostZeroKept) return b;
-  const __m256i z = _mm256_set1_epi8(static_cast<int8_t>(zero));
-  return {_mm256_sub_epi8(b.lo, z), _mm256_sub_epi8(b.hi, z)};
-}
+inline Bytes weight_bytes(Bytes b, int32_t) { return b; }
 
 // vpmaddubsw saturates at 32,767; two products of at most 128 * 127 stay below.
 inline __m256i dot4_small_half(__m256i sum, __m256i u, __m256i s) {

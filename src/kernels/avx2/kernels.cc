@@ -6,12 +6,12 @@
 
 namespace {
 
-// Sixteen 256-bit registers hold no more sums; kTokens is for the screen only. A lone token takes
-// two fields at a time, which is a seventh faster for ternary weights and half for 8-bit ones.
+// Sixteen 256-bit registers hold no more sums. A lone token takes two fields at a time, which is a
+// seventh faster for ternary weights and half for 8-bit ones.
 struct Tiles {
   using Dense = TileSize<1, 2, 1>;
   static constexpr size_t kQueries = 2, kValues = 2, kVectors = 2;
-  static constexpr size_t kFieldsAtOnce = 1, kTokens = 3, kLone = 2;
+  static constexpr size_t kFieldsAtOnce = 2, kTokens = 1, kLone = 2;
   static constexpr size_t kLeastDecoded = 2;
 };
 
@@ -21,6 +21,7 @@ namespace bitcpm::kernels {
 
 void install_avx2(KernelTable& table) {
   table.isa = "avx2";
+  table.few_tokens = 1;
   install_kernels<Tiles>(table);
   install_decoded<Tiles>(table);
   table.int8_instruction = "vpmaddubsw";

@@ -28,7 +28,13 @@ inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
   const __m512i m = _mm512_set1_epi32(static_cast<int>(mask));
   return {_mm512_ternarylogic_epi32(m, ones.v, zeros.v, 0xca)};  // m ? ones : zeros
 }
-inline Bytes up_nibble(Bytes b) { return {_mm512_slli_epi32(b.v, 4)}; }
+inline Bytes flip_bits(Bytes b, uint32_t mask) {
+  return {_mm512_xor_si512(b.v, _mm512_set1_epi32(static_cast<int>(mask)))};
+}
+template <int Bits>
+inline Bytes shift_up(Bytes b) {
+  return {_mm512_slli_epi32(b.v, Bits)};
+}
 template <int Bits>
 inline Bytes shift_right(Bytes b) {
   return {_mm512_srli_epi32(b.v, Bits)};

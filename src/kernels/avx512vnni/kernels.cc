@@ -9,6 +9,7 @@ namespace bitcpm::kernels {
 
 void install_avx512vnni(KernelTable& table) {
   table.isa = "avx512vnni";
+  table.few_tokens = 3;
   install_kernels<Tiles>(table);
   install_decoded<Tiles>(table);
   table.int8_instruction = "vpdpbusd";

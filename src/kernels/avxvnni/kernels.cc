@@ -6,11 +6,10 @@
 
 namespace {
 
-// Eight sums, weights and inputs within sixteen registers; of several tokens, for the screen only.
 // A lone token takes four fields: with the two sums of one, which do not hide the latency of an
 // instruction, 8-bit weights took twice as long.
 struct Tiles {
-  static constexpr size_t kFieldsAtOnce = 1, kTokens = 4, kLone = 4;
+  static constexpr size_t kFieldsAtOnce = 4, kTokens = 1, kLone = 4;
   static constexpr size_t kLeastDecoded = 2;
 };
 
@@ -21,7 +20,7 @@ namespace bitcpm::kernels {
 // Everything else is as in avx2.
 void install_avxvnni(KernelTable& table) {
   table.isa = "avxvnni";
-  install_products<Tiles>(table);
+  table.few_tokens = 1;
   install_decoded<Tiles>(table);
   table.int8_instruction = "vpdpbusd";
   table.int8_peak = int8_peak<4>;

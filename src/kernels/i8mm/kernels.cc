@@ -8,9 +8,9 @@
 
 namespace {
 
-// 24 of the 32 128-bit registers hold sums; a lone token has sixteen, four for each field.
+// Sixteen of the 32 128-bit registers hold sums.
 struct Tiles {
-  static constexpr size_t kFieldsAtOnce = 1, kTokens = 6, kLone = 4;
+  static constexpr size_t kFieldsAtOnce = 1, kTokens = 4, kLone = 4;
   static constexpr size_t kLeastDecoded = 6;
 };
 
@@ -21,7 +21,7 @@ namespace bitcpm::kernels {
 // Everything else is as in neon.
 void install_i8mm(KernelTable& table) {
   table.isa = "i8mm";
-  install_products<Tiles>(table);
+  table.few_tokens = 3;
   install_decoded<Tiles>(table);
   table.int8_instruction = "usdot";
   table.int8_peak = int8_peak<4>;

@@ -36,8 +36,13 @@ inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
   const uint8x16_t m = vreinterpretq_u8_u32(vdupq_n_u32(mask));
   return quarters<Bytes>([&](int i) { return vbslq_u8(m, ones.q[i], zeros.q[i]); });
 }
-inline Bytes up_nibble(Bytes b) {
-  return quarters<Bytes>([&](int i) { return vshlq_n_u8(b.q[i], 4); });
+inline Bytes flip_bits(Bytes b, uint32_t mask) {
+  const uint8x16_t m = vreinterpretq_u8_u32(vdupq_n_u32(mask));
+  return quarters<Bytes>([&](int i) { return veorq_u8(b.q[i], m); });
+}
+template <int Bits>
+inline Bytes shift_up(Bytes b) {
+  return quarters<Bytes>([&](int i) { return vshlq_n_u8(b.q[i], Bits); });
 }
 template <int Bits>
 inline Bytes shift_right(Bytes b) {

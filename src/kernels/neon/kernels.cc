@@ -20,7 +20,9 @@ namespace bitcpm::kernels {
 
 void install_neon(KernelTable& table) {
   table.isa = "neon";
+  table.few_tokens = 1;
   install_kernels<Tiles>(table);
+  install_products<Tiles>(table);
   table.int8_instruction = "smull";
   table.int8_peak = int8_peak<4>;
   table.f32_peak = f32_peak<4>;

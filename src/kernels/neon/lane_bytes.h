@@ -2,7 +2,7 @@
 
 // What shared/decoded_weights.h asks for, for levels whose products take a quad of a register by
 // its place: four lines of weights meet what one load has brought. Written once over the dot16.h of
-// the including level, which multiplies what its Int8Form::field() returns, signed or not.
+// the including level, which multiplies what field() of a form of 8 bits returns, signed or not.
 namespace {
 
 // Four in-features of a token, number Lane of a register.

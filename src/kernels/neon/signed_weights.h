@@ -3,7 +3,7 @@
 #include "kernels/neon/bytes16.h"
 
 // For the levels whose dot products multiply signed bytes: the zero of a weight is subtracted where
-// 2 * zero would not fit, which is in the highest field of ternary lines and in 8-bit weights.
+// 2 * zero would not fit, which is in the highest field of ternary lines.
 namespace {
 
 constexpr int kMostZeroKept = 32;

@@ -32,9 +32,13 @@ inline Bytes mask_bytes(Bytes b, uint32_t mask) { return {b.lane & mask}; }
 inline Bytes select_bits(uint32_t mask, Bytes ones, Bytes zeros) {
   return {(ones.lane & mask) | (zeros.lane & ~mask)};
 }
-// Lower nibbles to the upper ones' place, and bytes to the right: what was not in the byte before
-// is arbitrary.
-inline Bytes up_nibble(Bytes b) { return {b.lane << 4}; }
+// Bits of b where mask has a 0, their opposites elsewhere.
+inline Bytes flip_bits(Bytes b, uint32_t mask) { return {b.lane ^ mask}; }
+// The bits of each byte moved up, and down: what was not in the byte before is arbitrary.
+template <int Bits>
+inline Bytes shift_up(Bytes b) {
+  return {b.lane << Bits};
+}
 template <int Bits>
 inline Bytes shift_right(Bytes b) {
   return {b.lane >> Bits};
@@ -55,7 +59,7 @@ inline Bytes load_quad(const void* p) {
   return {Words{} + quad};
 }
 
-// sum + the four products of bytes of u, which weight_bytes gave, with signed bytes of s above
+// sum + the four products of bytes of u, weights as a form gives them, with signed bytes of s above
 // -128, lane by lane.
 inline I16x dot4(I16x sum, Bytes u, Bytes s) {
   for (int j = 0; j < 4; ++j) {

@@ -19,7 +19,9 @@ namespace bitcpm::kernels {
 
 void install_scalar(KernelTable& table) {
   table.isa = "scalar";
+  table.few_tokens = 1;
   install_kernels<Tiles>(table);
+  install_products<Tiles>(table);
   table.int8_instruction = "plain vectors";
   table.int8_peak = int8_peak;
   table.f32_peak = f32_peak;

@@ -42,7 +42,7 @@ void decoded_linear(const typename Form::Weights& w, size_t first, size_t last,
   }
 }
 
-// Tiles: of install_products(), and kLeastDecoded, from how many tokens on it pays to decode a
+// Tiles: those of install.h, and kLeastDecoded, from how many tokens on it pays to decode a
 // weight apart from its first product.
 template <class Tiles>
 void any_ternary(const TernaryFields& w, size_t first, size_t last, const QuantizedIo& io) {
@@ -53,19 +53,18 @@ void any_ternary(const TernaryFields& w, size_t first, size_t last, const Quanti
   decoded_linear<TernaryForm, DecodedCodes, ActForm::kInt8>(w, first, last, io);
 }
 
-template <class Tiles>
-void any_int8(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io) {
-  if (io.tokens < Tiles::kLeastDecoded) {
-    return few_bytes<Int8Form, Tiles>(w, first, last, io);
-  }
-  decoded_linear<Int8Form, DecodedInt8, ActForm::kInt8>(w, first, last, io);
+template <class Form, class Tiles>
+void any_bytes(const Int8Fields& w, size_t first, size_t last, const QuantizedIo& io) {
+  if (io.tokens < Tiles::kLeastDecoded) return few_bytes<Form, Tiles>(w, first, last, io);
+  decoded_linear<Form, DecodedInt8, ActForm::kInt8>(w, first, last, io);
 }
 
-// In place of what install_products() has installed.
+// The products of bytes.
 template <class Tiles>
 inline void install_decoded(bitcpm::kernels::KernelTable& table) {
   table.ternary_fields = any_ternary<Tiles>;
-  table.int8_fields = any_int8<Tiles>;
+  table.int8_fields = any_bytes<Int8Form, Tiles>;
+  table.screen_fields = any_bytes<ScreenForm, Tiles>;
 }
 
 }  // namespace

@@ -7,9 +7,9 @@
 // 8-bit weights:
 //   DecodedCodes, DecodedInt8   sixteen rows by four in-features
 //     kFieldsAtOnce, kTokens      whose sums registers hold
-//     put        stores them; the argument is bytes of codes, or what Int8Form::field() returns
-//     operand    loads them
-//     Sums       sixteen sums of products: zero, or what start() begins with
+//     put        stores them; the argument is bytes of codes, or what field() of a form of 8 bits
+//     returns operand    loads them Sums       sixteen sums of products: zero, or what start()
+//     begins with
 //       add      those of four in-features with a quad, or with a line of Inputs: at most the ones
 //                of kMostActGroup in-features and of the quads of their second plane
 //       total    all of it; the argument is what start() was called with, or zero
@@ -27,12 +27,14 @@ inline void put_codes(Bytes line, DecodedCodes (&out)[kFields]) {
   out[F].put(mask_bytes(line, 0x03030303u));
   if constexpr (F + 1 < kFields) put_codes<F + 1>(shift_right<2>(line), out);
 }
-inline void put_line(const TernaryForm::Lines& lines, DecodedCodes (&out)[kFields]) {
+inline void put_line(TernaryForm, const TernaryForm::Lines& lines, DecodedCodes (&out)[kFields]) {
   put_codes(load_bytes(lines.line), out);
 }
-inline void put_line(const Int8Form::Lines& lines, DecodedInt8 (&out)[kFields]) {
+// Form: Int8Form or ScreenForm.
+template <class Form>
+inline void put_line(Form, const typename Form::Lines& lines, DecodedInt8 (&out)[kFields]) {
 #pragma GCC unroll 4
-  for (size_t f = 0; f < kFields; ++f) out[f].put(Int8Form::field(lines, f));
+  for (size_t f = 0; f < kFields; ++f) out[f].put(Form::field(lines, f));
 }
 
 // One chunk of a panel.
@@ -42,7 +44,7 @@ inline void decode_chunk(const typename Form::Weights& w, size_t panel, const Ch
   typename Form::Lines lines(w, panel, chunk.begin);
   for (size_t i = 0; i < chunk.size / 4; ++i, lines.next()) {
     lines.ask_ahead();
-    put_line(lines, out.lines[i]);
+    put_line(Form{}, lines, out.lines[i]);
   }
 }
 

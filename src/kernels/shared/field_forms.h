@@ -8,8 +8,7 @@ namespace {
 
 using bitcpm::kernels::Int8Fields;
 using bitcpm::kernels::kFieldRows;
-using bitcpm::kernels::kInt8WeightZero;
-using bitcpm::kernels::kScreenZero;
+using bitcpm::kernels::kScreenLow;
 using bitcpm::kernels::TernaryFields;
 
 // What the zero 2^Bits of the weights adds to a sum of products: nothing if weight_bytes took it
@@ -22,9 +21,10 @@ inline I16x zero_times(I16x minus_sum) {
 
 // A form says how bytes become the weights of one field:
 //   Lines    the lines of one panel from some k on; next() moves on by four in-features
-//   field    field f of the current lines as unsigned bytes
+//   field    field f of the current lines as bytes that dot4() takes
 //   offset   what the zero of the weights adds to a sum of products, from minus the sum of the
-//   codes unscale  what a field's sums are multiplied by
+//            codes
+//   unscale  what a field's sums are multiplied by
 struct TernaryForm {
   using Weights = TernaryFields;
   struct Lines {
@@ -47,62 +47,89 @@ struct TernaryForm {
   static I16x dot(I16x sum, Bytes u, Bytes s) { return dot4_small(sum, u, s); }
 };
 
-static_assert(kInt8WeightZero == 1 << 7, "Int8Form::offset");
-struct Int8Form {
+// Lines of the upper bits of 8-bit weights.
+struct HighLines {
+  const uint8_t* high01;
+  const uint8_t* high2;
+  HighLines(const Int8Fields& w, size_t panel, size_t k)
+      : high01(w.high01 + (panel * w.cols + k) / 4 * 2 * kFieldRows),
+        high2(w.high2 + (panel * w.cols + k) / 4 * kFieldRows) {}
+  void next() {
+    high01 += 2 * kFieldRows;
+    high2 += kFieldRows;
+  }
+  void ask_ahead() const {
+    ::ask_ahead(high01);
+    ::ask_ahead(high01 + kFieldRows);
+    ::ask_ahead(high2);
+  }
+  Bytes line(size_t i) const { return load_bytes(i < 2 ? high01 + i * kFieldRows : high2); }
+
+  // Field f with bits 0-1 from `low`, where they are to be as in a line of Int8Fields::low.
+  Bytes with_low(size_t f, Bytes low) const {
+    switch (f) {
+      case 0:
+        return select_bits(0xfcfcfcfcu, line(0), shift_right<2>(low));
+      case 1:
+        return select_bits(0xfcfcfcfcu, line(1), shift_right<4>(low));
+      case 2:
+        return select_bits(0xfcfcfcfcu, line(2), shift_right<6>(low));
+      default:
+        return select_bits(0x03030303u, low, last_field());
+    }
+  }
+
+ private:
+  // Bits 2-7 of field 3; bits 0-1 are arbitrary.
+  Bytes last_field() const {
+    const Bytes lower = select_bits(0x30303030u, shift_up<4>(line(1)), shift_up<2>(line(2)));
+    return select_bits(0xc0c0c0c0u, shift_up<6>(line(0)), lower);
+  }
+};
+
+// Weights of 8 bits as dot4() takes them: a level that multiplies unsigned bytes adds a zero of
+// 128.
+inline Bytes int8_bytes(Bytes weights) {
+  if constexpr (kMostZeroKept < 1 << 7) return weights;
+  return flip_bits(weights, 0x80808080u);
+}
+
+// Both forms of 8-bit weights; At says what they are.
+template <class At>
+struct BytesForm {
   using Weights = Int8Fields;
-  struct Lines {
-    const uint8_t* high;
-    const uint8_t* low;
-    Lines(const Int8Fields& w, size_t panel, size_t k)
-        : high(w.high + (panel * w.cols + k) / 4 * 2 * kFieldRows),
-          low(w.low + (panel * w.cols + k) / 4 * 2 * kFieldRows) {}
-    void next() {
-      high += 2 * kFieldRows;
-      low += 2 * kFieldRows;
-    }
-    void ask_ahead() const {
-      for (size_t b = 0; b < 2 * kFieldRows; b += kFieldRows) {
-        ::ask_ahead(high + b);
-        ::ask_ahead(low + b);
-      }
-    }
-  };
+  using Lines = At;
   static constexpr float unscale(size_t) { return 1.0f; }
   static I16x offset(size_t, I16x minus_sum) { return zero_times<7>(minus_sum); }
-  static Bytes field(const Lines& at, size_t f) {
-    const Bytes high = load_bytes(at.high + f / 2 * kFieldRows);
-    const Bytes low = load_bytes(at.low + f / 2 * kFieldRows);
-    const Bytes both = f % 2 == 1 ? select_bits(0xf0f0f0f0u, high, low)
-                                  : select_bits(0xf0f0f0f0u, up_nibble(high), shift_right<4>(low));
-    return weight_bytes(both, kInt8WeightZero);
-  }
+  static Bytes field(const Lines& at, size_t f) { return int8_bytes(at.weights(f)); }
   static I16x dot(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
 };
 
-// The same weights with every lower nibble taken for 8: half the bytes, an error of at most 8.
-static_assert(kScreenZero == (1 << 7) - (1 << 3), "ScreenForm::offset");
-struct ScreenForm {
-  using Weights = Int8Fields;
-  struct Lines {
-    const uint8_t* high;
-    Lines(const Int8Fields& w, size_t panel, size_t k)
-        : high(w.high + (panel * w.cols + k) / 4 * 2 * kFieldRows) {}
-    void next() { high += 2 * kFieldRows; }
-    void ask_ahead() const {
-      ::ask_ahead(high);
-      ::ask_ahead(high + kFieldRows);
-    }
-  };
-  static constexpr float unscale(size_t) { return 1.0f; }
-  static I16x offset(size_t, I16x minus_sum) {
-    if constexpr (kScreenZero > kMostZeroKept) return I16x{};
-    return subtract(shift_left<7>(minus_sum), shift_left<3>(minus_sum));
+struct Int8Lines : HighLines {
+  const uint8_t* low;
+  Int8Lines(const Int8Fields& w, size_t panel, size_t k)
+      : HighLines(w, panel, k), low(w.low + (panel * w.cols + k) / 4 * kFieldRows) {}
+  void next() {
+    HighLines::next();
+    low += kFieldRows;
   }
-  static Bytes field(const Lines& at, size_t f) {
-    const Bytes high = load_bytes(at.high + f / 2 * kFieldRows);
-    return weight_bytes(mask_bytes(f % 2 == 1 ? high : up_nibble(high), 0xf0f0f0f0u), kScreenZero);
+  void ask_ahead() const {
+    HighLines::ask_ahead();
+    ::ask_ahead(low);
   }
-  static I16x dot(I16x sum, Bytes u, Bytes s) { return dot4(sum, u, s); }
+  Bytes weights(size_t f) const { return with_low(f, load_bytes(low)); }
 };
+using Int8Form = BytesForm<Int8Lines>;
+
+// The same weights with the lower two bits of each taken for 2: three quarters of the bytes, an
+// error of at most 2.
+struct ScreenLines : HighLines {
+  using HighLines::HighLines;
+  Bytes weights(size_t f) const {
+    constexpr uint32_t kLow = kScreenLow * 0x55555555u;
+    return with_low(f, load_quad(&kLow));
+  }
+};
+using ScreenForm = BytesForm<ScreenLines>;
 
 }  // namespace

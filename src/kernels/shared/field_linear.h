@@ -17,10 +17,11 @@ void field_blocks(const typename Form::Weights& w, size_t first, size_t last,
     const size_t end = begin + kTokenBlock < io.tokens ? begin + kTokenBlock : io.tokens;
     for (size_t panel = first; panel < last; ++panel) {
       size_t token = begin;
-      for (; token + T <= end; token += T) field_tile<Form, F, T, Act>(w, panel, io, token);
-      if (T > 2 && token + 2 <= end) {
-        field_tile<Form, F, 2, Act>(w, panel, io, token);
-        token += 2;
+      if constexpr (T > 1) {
+        for (; token + T <= end; token += T) field_tile<Form, F, T, Act>(w, panel, io, token);
+      }
+      if constexpr (T > 2) {
+        for (; token + 2 <= end; token += 2) field_tile<Form, F, 2, Act>(w, panel, io, token);
       }
       for (; token < end; ++token) field_tile<Form, Lone, 1, Act>(w, panel, io, token);
     }

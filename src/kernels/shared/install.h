@@ -5,10 +5,10 @@
 #include "kernels/shared/attention.h"
 #include "kernels/shared/elementwise.h"
 #include "kernels/shared/field_linear.h"
+#include "kernels/shared/head_ceiling.h"
 #include "kernels/shared/linear.h"
 #include "kernels/shared/logits.h"
 #include "kernels/shared/quantize.h"
-#include "kernels/shared/scaled_norms.h"
 
 // Fills the table of a level with the shared bodies. Tile sizes are all that levels choose:
 //   Dense                          the TileSize of dense panels
@@ -25,7 +25,8 @@ void few_bytes(const Int8Fields& w, size_t first, size_t last, const QuantizedIo
   field_linear<Form, Tiles::kFieldsAtOnce, Tiles::kTokens, Tiles::kLone>(w, first, last, io);
 }
 
-// The products of bytes, which a level may improve on alone.
+// The products of bytes, decoded anew for every few tokens. Levels that decode once have
+// install_decoded() instead (decoded_linear.h).
 template <class Tiles>
 inline void install_products(bitcpm::kernels::KernelTable& table) {
   table.ternary_fields = few_ternary<Tiles>;
@@ -33,6 +34,7 @@ inline void install_products(bitcpm::kernels::KernelTable& table) {
   table.screen_fields = few_bytes<ScreenForm, Tiles>;
 }
 
+// All but the products of bytes.
 template <class Tiles>
 inline void install_kernels(bitcpm::kernels::KernelTable& table) {
   table.bf16_linear = linear<DenseTile<Bf16Panels, LinearIo>, typename Tiles::Dense>;
@@ -52,8 +54,7 @@ inline void install_kernels(bitcpm::kernels::KernelTable& table) {
   table.logits_sums = logits_sums;
   table.logits_gather = logits_gather;
   table.quantize = quantize;
-  table.scaled_norms = scaled_norms;
-  install_products<Tiles>(table);
+  table.head_ceiling = head_ceiling;
 }
 
 }  // namespace
