@@ -76,7 +76,7 @@ void HeadScreen::estimate(const Call& call) {
   });
 }
 
-// Of every row, as many panels as it is to have logits.
+// As many panels of every row as logits are asked for.
 void HeadScreen::mark_best(const Call& call) {
   for (std::size_t row = 0; row < ceiling_.size(); row += call.panels) {
     const float* ceiling = ceiling_.data() + row;

@@ -18,6 +18,12 @@ using kernels::kScreenLow;
 
 constexpr float kLeastStep = 0x1p-126f;  // whose inverse is finite
 
+// To an integer within a range; `most` for a NaN.
+int rounded(float value, int least, int most) {
+  const float below = std::min(static_cast<float>(most), std::nearbyint(value));
+  return static_cast<int>(std::max(static_cast<float>(least), below));
+}
+
 // Where a weight's bits are in the planes.
 struct Place {
   std::size_t line, byte, field;  // the byte is of the line
@@ -102,43 +108,44 @@ Result<std::unique_ptr<HeadWeight>> HeadWeight::quantize(const QuantizedMatrix& 
 }
 
 void HeadWeight::quantize_row(std::int64_t row, RowScratch& scratch) {
-  const auto r = static_cast<std::size_t>(row);
-  const auto cols = static_cast<std::size_t>(cols_);
-  const auto width = static_cast<std::size_t>(group_);
   float rest = 0;
-  for (std::size_t g = 0; g < cols / width; ++g) {
-    const float* in = scratch.values.data() + g * width;
-    float largest = 0;
-    for (std::size_t k = 0; k < width; ++k) largest = std::max(largest, std::abs(in[k]));
-    const std::uint16_t scale =
-        largest > 0 ? bf16_at_least(std::max(largest / 127.0f, kLeastStep)) : std::uint16_t{0};
-    const float step = bf16_to_f32(scale);
-    const float inverse = step > 0 ? 1 / step : 0;
-    float squares = 0;
-    for (std::size_t k = 0; k < width; ++k) {
-      // In this order a NaN is 127.
-      const float code = std::max(-127.0f, std::min(127.0f, std::nearbyint(in[k] * inverse)));
-      const int weight = static_cast<int>(code);
-      store(row, g * width + k, static_cast<std::uint8_t>(weight));
-      const int upper = (weight & ~3) + kScreenLow;
-      scratch.estimates[g * width + k] = step * static_cast<float>(upper);
-      const auto low = static_cast<float>(weight - upper);
-      squares += low * low;
-      if (fine_.size() == 0) continue;
-      const float below = std::clamp(std::nearbyint(16 * (in[k] * inverse - code)), -8.0f, 7.0f);
-      fine_.as<std::uint8_t>()[(r * cols + g * width + k) / 2] |=
-          static_cast<std::uint8_t>((static_cast<int>(below) + 8) << 4 * (k % 2));
-    }
-    scales_.as<std::uint16_t>()[group_place(r, cols / width, g)] = scale;
-    scratch.steps[g] = step;
-    if (step > 0) rest = std::max(rest, std::sqrt(squares));
+  for (std::size_t g = 0; g < groups_of(cols_); ++g) {
+    rest = std::max(rest, quantize_group(row, g, scratch));
   }
   // Both sums are chains of at most 3 cols / 64 fused operations on terms whose norm is at most
   // that of the largest weights, 128 each: what their roundings may add to the bound. And a little
   // for the roundings of the bound itself.
-  const float rounding = 2 * (3 * static_cast<float>(cols) / 64 + 4) * 0x1p-24f * 128 *
-                         std::sqrt(static_cast<float>(width));
-  rests_.as<float>()[r] = 1.0001f * (rest + rounding);
+  const float rounding = 2 * (3 * static_cast<float>(cols_) / 64 + 4) * 0x1p-24f * 128 *
+                         std::sqrt(static_cast<float>(group_));
+  rests_.as<float>()[row] = 1.0001f * (rest + rounding);
+}
+
+float HeadWeight::quantize_group(std::int64_t row, std::size_t g, RowScratch& scratch) {
+  const auto r = static_cast<std::size_t>(row);
+  const auto width = static_cast<std::size_t>(group_);
+  const float* in = scratch.values.data() + g * width;
+  float largest = 0;
+  for (std::size_t k = 0; k < width; ++k) largest = std::max(largest, std::abs(in[k]));
+  const std::uint16_t scale =
+      largest > 0 ? bf16_at_least(std::max(largest / 127.0f, kLeastStep)) : std::uint16_t{0};
+  scales_.as<std::uint16_t>()[group_place(r, groups_of(cols_), g)] = scale;
+  const float step = bf16_to_f32(scale);
+  scratch.steps[g] = step;
+  const float inverse = step > 0 ? 1 / step : 0;
+  float squares = 0;
+  for (std::size_t k = 0; k < width; ++k) {
+    const int weight = rounded(in[k] * inverse, -127, 127);
+    store(row, g * width + k, static_cast<std::uint8_t>(weight));
+    const int upper = (weight & ~3) + kScreenLow;
+    scratch.estimates[g * width + k] = step * static_cast<float>(upper);
+    const auto low = static_cast<float>(weight - upper);
+    squares += low * low;
+    if (fine_.size() == 0) continue;
+    const float below = in[k] * inverse - static_cast<float>(weight);
+    fine_.as<std::uint8_t>()[(r * static_cast<std::size_t>(cols_) + g * width + k) / 2] |=
+        static_cast<std::uint8_t>((rounded(16 * below, -8, 7) + 8) << 4 * (k % 2));
+  }
+  return step > 0 ? std::sqrt(squares) : 0;
 }
 
 void HeadWeight::store(std::int64_t row, std::size_t k, std::uint8_t byte) {

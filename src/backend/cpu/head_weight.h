@@ -105,6 +105,8 @@ class HeadWeight final : public ScreenedHead {
   HeadWeight() = default;
   Status allocate(const QuantizedMatrix& matrix, HeadBits bits, Arena& arena);
   void quantize_row(std::int64_t row, RowScratch& scratch);
+  // The norm of what the lower bits hold, in steps of the group.
+  float quantize_group(std::int64_t row, std::size_t g, RowScratch& scratch);
   void store(std::int64_t row, std::size_t k, std::uint8_t byte);
   std::uint8_t byte_at(std::size_t row, std::size_t k) const;
   kernels::Int8Fields fields() const;
