@@ -33,8 +33,13 @@ struct Place {
         byte(4 * (row % kFieldLanes) + k % 4),
         field(row % kFieldRows / kFieldLanes) {}
 
-  std::size_t high01(std::size_t i) const { return (2 * line + i) * kFieldRows + byte; }
   std::size_t in_plane() const { return line * kFieldRows + byte; }  // of one line each
+  // The byte of line i of the upper bits.
+  template <class Plane>
+  auto& upper(std::size_t i, Plane& high01, Plane& high2) const {
+    return i < 2 ? high01.template as<std::uint8_t>()[(2 * line + i) * kFieldRows + byte]
+                 : high2.template as<std::uint8_t>()[in_plane()];
+  }
   int low_shift() const { return static_cast<int>(2 * (field + 1) % 8); }
 };
 
@@ -150,27 +155,20 @@ float HeadWeight::quantize_group(std::int64_t row, std::size_t g, RowScratch& sc
 
 void HeadWeight::store(std::int64_t row, std::size_t k, std::uint8_t byte) {
   const Place at(static_cast<std::size_t>(row), k, static_cast<std::size_t>(cols_));
-  const auto add = [](Buffer& plane, std::size_t where, int bits) {
-    plane.as<std::uint8_t>()[where] |= static_cast<std::uint8_t>(bits);
-  };
   for (std::size_t i = 0; i < kLastField; ++i) {
     if (at.field != i && at.field != kLastField) continue;
     const int bits = at.field == i ? byte & 0xfc : byte >> spread_shift(i) & 3;
-    if (i < 2) {
-      add(high01_, at.high01(i), bits);
-    } else {
-      add(high2_, at.in_plane(), bits);
-    }
+    at.upper(i, high01_, high2_) |= static_cast<std::uint8_t>(bits);
   }
-  if (low_.size() > 0) add(low_, at.in_plane(), (byte & 3) << at.low_shift());
+  if (low_.size() == 0) return;
+  low_.as<std::uint8_t>()[at.in_plane()] |= static_cast<std::uint8_t>((byte & 3) << at.low_shift());
 }
 
 std::uint8_t HeadWeight::byte_at(std::size_t row, std::size_t k) const {
   const Place at(row, k, static_cast<std::size_t>(cols_));
   int byte = low_.as<std::uint8_t>()[at.in_plane()] >> at.low_shift() & 3;
   for (std::size_t i = 0; i < kLastField; ++i) {
-    const int line =
-        i < 2 ? high01_.as<std::uint8_t>()[at.high01(i)] : high2_.as<std::uint8_t>()[at.in_plane()];
+    const int line = at.upper(i, high01_, high2_);
     if (at.field == i) byte |= line & 0xfc;
     if (at.field == kLastField) byte |= (line & 3) << spread_shift(i);
   }
