@@ -25,6 +25,14 @@ constexpr size_t kv_element(KvType type, size_t cols, size_t row, size_t col) {
   return row * cols + col;
 }
 
+// Blocks of one K/V head, as AttentionArgs has them.
+struct KvBlocks {
+  const void* keys;
+  const void* values;
+  const int32_t* ids;
+  size_t count;
+};
+
 // The query heads of one K/V head for some consecutive tokens of one sequence. Row r is head r %
 // heads of token r / heads.
 struct AttentionArgs {
@@ -41,6 +49,7 @@ struct AttentionArgs {
   const int32_t* block_ids;  // of the sequence, in order
   size_t context;            // positions the first token attends to, >= 1; one more each token
   float scale;
+  KvBlocks next = {};  // what this thread will read after this part: asked for before its end
 };
 
 // What attention to positions [begin, begin + kAttentionSplit) came to, for every row: softmax

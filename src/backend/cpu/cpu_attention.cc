@@ -12,6 +12,8 @@ namespace {
 using kernels::AttentionArgs;
 using kernels::AttentionPart;
 using kernels::kAttentionSplit;
+using kernels::kKvBlockTokens;
+using kernels::KvBlocks;
 
 // Query rows that go over the keys and values together: enough to reuse what is in the cache, few
 // enough that their outputs stay there as well. As many as tiles of the amx level take at once.
@@ -31,8 +33,10 @@ class CpuAttention::Call {
        CpuLinearInput& out)
       : table_(table), shape_(shape), in_(input), out_(out) {}
 
-  void part(const Tile& tile, std::size_t index, const AttentionPart& part) const {
-    const auto kv_head = static_cast<std::int32_t>(tile.kv_head);
+  // next: what the same thread reads after that
+  void part(const Tile& tile, std::size_t index, const AttentionPart& part,
+            const KvBlocks& next) const {
+    const KvBlocks cached = blocks(tile, 0);
     const std::int64_t position =
         tile.sequence->first_position + tile.first_row - tile.sequence->first_row;
     const AttentionArgs args{
@@ -41,15 +45,25 @@ class CpuAttention::Call {
         .tokens = tile.tokens,
         .heads = shape_.heads,
         .head_dim = shape_.head_dim,
-        .k_blocks = in_.cache.keys(in_.layer, kv_head),
-        .v_blocks = in_.cache.values(in_.layer, kv_head),
+        .k_blocks = cached.keys,
+        .v_blocks = cached.values,
         .block_stride = in_.cache.block_stride(),
-        .block_ids = tile.sequence->block_ids.data(),
+        .block_ids = cached.ids,
         .context = static_cast<std::size_t>(position) + 1,
         .scale = in_.scale,
+        .next = next,
     };
     table_.attention[static_cast<std::size_t>(in_.cache.type())](args, index * kAttentionSplit,
                                                                  part);
+  }
+
+  // What a part of a tile and the parts after it read.
+  KvBlocks blocks(const Tile& tile, std::size_t part) const {
+    const auto kv_head = static_cast<std::int32_t>(tile.kv_head);
+    const std::span<const std::int32_t> ids = tile.sequence->block_ids;
+    const std::size_t first = part * (kAttentionSplit / kKvBlockTokens);
+    return {in_.cache.keys(in_.layer, kv_head), in_.cache.values(in_.layer, kv_head),
+            ids.data() + first, ids.size() - first};
   }
 
   // In the place of the first part's sums.
@@ -166,13 +180,23 @@ void CpuAttention::attend(const AttentionInput& input, CpuLinearInput& out) {
   const auto memory_of = [&](std::size_t thread) {
     return memory_.as<float>() + split_floats_ + thread * thread_floats_;
   };
-  share_out(pool_, tasks_.size(), [&](std::size_t thread, std::size_t i) {
+  const auto blocks_of = [&](std::size_t task) -> KvBlocks {
+    if (task == tasks_.size()) return {};
+    const auto [index, part] = tasks_[task];
+    return call.blocks(tiles_[index], part == kAllParts ? 0 : part);
+  };
+  share_out_ahead(pool_, tasks_.size(), [&](std::size_t thread, std::size_t i, std::size_t next) {
     const auto [index, part] = tasks_[i];
     const Tile& tile = tiles_[index];
-    if (part != kAllParts) return call.part(tile, part, parts_[tile.first_part + part]);
+    if (part != kAllParts) {
+      return call.part(tile, part, parts_[tile.first_part + part], blocks_of(next));
+    }
     const std::size_t first = split_parts_ + thread * thread_parts_;
     place_parts(tile, first, memory_of(thread));
-    for (std::size_t p = 0; p < tile.parts; ++p) call.part(tile, p, parts_[first + p]);
+    for (std::size_t p = 0; p < tile.parts; ++p) {
+      const bool last = p + 1 == tile.parts;
+      call.part(tile, p, parts_[first + p], last ? blocks_of(next) : call.blocks(tile, p + 1));
+    }
     call.merge(tile, parts_.data() + first);
   });
   share_out(pool_, split_, [&](std::size_t, std::size_t i) {

@@ -21,6 +21,20 @@ void share_out(ThreadPool& pool, std::size_t count, const Body& body) {
   });
 }
 
+// body(thread, i, next) likewise: the thread goes on to `next`, or to nothing if that is count.
+template <class Body>
+void share_out_ahead(ThreadPool& pool, std::size_t count, const Body& body) {
+  const auto threads = std::min(count, static_cast<std::size_t>(pool.threads()));
+  std::atomic<std::size_t> unclaimed{threads};
+  pool.parallel_for(threads, 1, [&](std::size_t thread, std::size_t) {
+    for (std::size_t i = thread; i < count;) {
+      const std::size_t next = std::min(unclaimed++, count);
+      body(thread, i, next);
+      i = next;
+    }
+  });
+}
+
 // What share_tapered() has given away of a thread's share, in parts of kShareParts, before each
 // round: half of it in the first, then a quarter, an eighth and two sixteenths.
 constexpr std::size_t kShareParts = 16;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -11,6 +12,26 @@
 
 namespace bitcpm {
 namespace {
+
+// Protects: every item once, and what a thread was told to come next is what it does next.
+TEST(ShareOutAhead, SaysWhatComesNext) {
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    for (const std::size_t count : {0u, 1u, 2u, 7u, 300u}) {
+      std::vector<std::atomic<int>> visits(count);
+      std::vector<std::size_t> told(static_cast<std::size_t>(threads), count);
+      std::atomic<int> surprises{0};
+      share_out_ahead(pool, count, [&](std::size_t thread, std::size_t i, std::size_t next) {
+        ++visits[i];
+        if (i != thread && told[thread] != i) ++surprises;
+        told[thread] = next;
+      });
+      for (const std::atomic<int>& visit : visits) EXPECT_EQ(visit, 1);
+      EXPECT_EQ(surprises, 0);
+      for (const std::size_t next : told) EXPECT_EQ(next, count);
+    }
+  }
+}
 
 // Protects: every item in one range, none empty, the longest first: half of a thread's share.
 TEST(ShareTapered, CoversAllInRangesThatShrink) {

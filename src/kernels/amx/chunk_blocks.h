@@ -41,12 +41,6 @@ class ChunkBlocks {
   }
   const uint16_t* values(size_t b) const { return values_[b]; }
 
-  // What is asked for while keys and values of block b are multiplied: see ask_for().
-  ptrdiff_t to_values(size_t b) const { return distance(keys(b), cached_values(b)); }
-  ptrdiff_t to_next_keys(size_t b) const {
-    return values_[b] == cached_values(b) ? next_keys<uint16_t>(args_, first_ + b) : 0;
-  }
-
  private:
   const uint16_t* cached_values(size_t b) const {
     return block_at<uint16_t>(args_, args_.v_blocks, first_ + b);
@@ -70,13 +64,11 @@ class ChunkBlocks {
   const uint16_t* values_[kChunkBlocks];
 };
 
-// A tile of keys or values, rows `pitch` elements apart; asks for what lies `ahead` of it.
+// A tile of keys or values, rows `pitch` elements apart. ahead: what to ask for with it, or nullptr
 template <int Tile>
-inline void load_cached(const uint16_t* p, size_t pitch, ptrdiff_t ahead) {
+inline void load_cached(const uint16_t* p, size_t pitch, ChunkAhead* ahead) {
   tile_load<Tile>(p, pitch * sizeof(uint16_t));
-  if (ahead == 0) return;
-#pragma GCC unroll 16
-  for (size_t row = 0; row < kTileRows; ++row) ask_for<kTileRowBytes>(p + row * pitch, ahead);
+  if (ahead != nullptr) ahead->ask(2);
 }
 
 }  // namespace

@@ -53,15 +53,15 @@ class QueryRows {
   bool have_outputs() const { return some_; }  // until then `out` is anything
 
   // The scores of `width` positions from `begin` on become weights; outputs so far get their
-  // factor.
-  void weigh(const AttentionArgs& a, size_t begin, size_t width) {
+  // factor. Meanwhile half of what is `ahead` is asked for; the products ask for the other half.
+  void weigh(const AttentionArgs& a, size_t begin, size_t width, ChunkAhead& ahead) {
     const bool whole = valid_positions(a, first_ / a.heads, begin) == kChunk;
     if (!whole) cut(a, begin, width);
     for (size_t row = 0; row < count_; row += kRowsAtOnce) {
       if (whole) {
-        weigh_rows<true>(row, width, a.head_dim);
+        weigh_rows<true>(row, width, a.head_dim, ahead);
       } else {
-        weigh_rows<false>(row, width, a.head_dim);
+        weigh_rows<false>(row, width, a.head_dim, ahead);
       }
     }
   }
@@ -103,14 +103,16 @@ class QueryRows {
   }
 
   template <bool Whole>
-  void weigh_rows(size_t row, size_t width, size_t head_dim) {
+  void weigh_rows(size_t row, size_t width, size_t head_dim, ChunkAhead& ahead) {
     SoftmaxRows<kRowsAtOnce> rows;
     rows.max = max_ + row;
     rows.sum = sum_ + row;
     for (size_t r = 0; r < kRowsAtOnce; ++r) rows.valid[r] = Whole ? kChunk : valid_[row + r];
     float keep[kRowsAtOnce];
-    weigh_chunk<Whole>(rows, width, score + row, keep,
-                       [&](size_t r, size_t i, F16x p) { store_weights(weight[row + r] + i, p); });
+    weigh_chunk<Whole>(rows, width, score + row, keep, [&](size_t r, size_t i, F16x p) {
+      store_weights(weight[row + r] + i, p);
+      if (row == 0 && i % 64 == 0) ahead.ask(head_dim / 16);
+    });
     for (size_t r = 0; r < kRowsAtOnce && some_; ++r) scale_output(out[row + r], head_dim, keep[r]);
   }
 

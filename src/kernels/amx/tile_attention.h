@@ -8,9 +8,11 @@
 // and what a tile does with a block is the order of shared/attention_rows.h.
 namespace {
 
-// q K of T tiles of rows, from `tile` on, by the blocks of a chunk.
+// q K of T tiles of rows, from `tile` on, by the blocks of a chunk. The first asks for what comes
+// next.
 template <int T>
-inline void score_tiles(size_t head_dim, QueryRows& rows, size_t tile, const ChunkBlocks& chunk) {
+inline void score_tiles(size_t head_dim, QueryRows& rows, size_t tile, const ChunkBlocks& chunk,
+                        ChunkAhead& ahead) {
   const size_t row = tile * rows.tile_rows();
   const size_t step = rows.tile_rows();
   const auto load_queries = [&]<int I>(size_t k) {
@@ -19,10 +21,9 @@ inline void score_tiles(size_t head_dim, QueryRows& rows, size_t tile, const Chu
   for (size_t b = 0; b < chunk.count(); ++b) {
     constexpr size_t kPitch = 2 * kKvBlockTokens;
     const uint16_t* keys = chunk.keys(b);
-    const ptrdiff_t ahead = tile == 0 ? chunk.to_values(b) : 0;
     const auto load_keys = [&]<int J>(size_t k) {
       const uint16_t* p = keys + k * (kBlockDims / 2 * kPitch) + J * kTileRowBytes / 2;
-      load_cached<kBf16Right + J>(p, kPitch, ahead);
+      load_cached<kBf16Right + J>(p, kPitch, tile == 0 ? &ahead : nullptr);
     };
     zero_bf16_sums<T, 2>();
     add_bf16_blocks<T, 2>(head_dim / kBlockDims, load_queries, load_keys);
@@ -36,7 +37,8 @@ inline void score_tiles(size_t head_dim, QueryRows& rows, size_t tile, const Chu
 
 // Adds p V of T tiles of rows to their outputs.
 template <int T>
-inline void value_tiles(size_t head_dim, QueryRows& rows, size_t tile, const ChunkBlocks& chunk) {
+inline void value_tiles(size_t head_dim, QueryRows& rows, size_t tile, const ChunkBlocks& chunk,
+                        ChunkAhead& ahead) {
   const size_t row = tile * rows.tile_rows();
   const size_t step = rows.tile_rows();
   const auto load_weights = [&]<int I>(size_t k) {
@@ -49,7 +51,7 @@ inline void value_tiles(size_t head_dim, QueryRows& rows, size_t tile, const Chu
     float* out = rows.out[row] + dim;
     const auto load_values = [&]<int J>(size_t k) {
       load_cached<kBf16Right + J>(chunk.values(k) + 2 * (dim + 16 * J), 2 * head_dim,
-                                  tile == 0 ? chunk.to_next_keys(k) : 0);
+                                  tile == 0 ? &ahead : nullptr);
     };
     if (rows.have_outputs()) {
       each_bf16_sum<T, 2>([&]<int I, int J>() {
@@ -83,11 +85,13 @@ void tile_attention(const AttentionArgs& a, size_t begin, const AttentionPart& p
     const size_t end = context < begin + kAttentionSplit ? context : begin + kAttentionSplit;
     for (size_t at = begin; at < end; at += kChunk) {
       const ChunkBlocks chunk(a, at, end < at + kChunk ? end : at + kChunk, last_values);
+      ChunkAhead ahead(a, block_bytes<uint16_t>(a.head_dim), at, end, false);
       by_twos(rows.tiles(),
-              [&]<int T>(size_t tile) { score_tiles<T>(a.head_dim, rows, tile, chunk); });
-      rows.weigh(a, at, chunk.count() * kKvBlockTokens);
+              [&]<int T>(size_t tile) { score_tiles<T>(a.head_dim, rows, tile, chunk, ahead); });
+      rows.weigh(a, at, chunk.count() * kKvBlockTokens, ahead);
       by_twos(rows.tiles(),
-              [&]<int T>(size_t tile) { value_tiles<T>(a.head_dim, rows, tile, chunk); });
+              [&]<int T>(size_t tile) { value_tiles<T>(a.head_dim, rows, tile, chunk, ahead); });
+      ahead.ask_rest();
       rows.outputs_added();
     }
     release_tiles();

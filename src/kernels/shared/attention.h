@@ -10,14 +10,14 @@ using bitcpm::kernels::AttentionPart;
 using bitcpm::kernels::kAttentionSplit;
 using bitcpm::kernels::kMaxHeadDim;
 
-// One chunk, which begins at position `begin`, for R rows from `row` on.
+// One chunk, which begins at position `begin`, for R rows from `row` on. ahead: what comes next
 template <class Element, size_t R, size_t V, size_t D>
 inline void attend_chunk(const AttentionArgs& a, const AttentionPart& part, size_t row,
-                         size_t begin) {
+                         size_t begin, ChunkAhead& ahead) {
   AttentionRows<R> rows;
   rows.max = part.max + row;
   rows.sum = part.sum + row;
-  rows.first = row == 0;
+  rows.ahead = row == 0 ? &ahead : nullptr;
   alignas(64) float scaled[R][kMaxHeadDim];
   size_t most = 0;
   size_t least = kChunk;
@@ -65,13 +65,15 @@ void attention(const AttentionArgs& a, size_t begin, const AttentionPart& part) 
   const size_t context = a.context + a.tokens - 1;
   const size_t end = context < begin + kAttentionSplit ? context : begin + kAttentionSplit;
   for (size_t chunk = begin; chunk < end; chunk += kChunk) {
+    ChunkAhead ahead(a, block_bytes<Element>(a.head_dim), chunk, end, rows > Q);
     size_t row = 0;
-    for (; row + Q <= rows; row += Q) attend_chunk<Element, Q, V, D>(a, part, row, chunk);
+    for (; row + Q <= rows; row += Q) attend_chunk<Element, Q, V, D>(a, part, row, chunk, ahead);
     if (row + Q / 2 <= rows) {
-      attend_chunk<Element, Q / 2, V, D>(a, part, row, chunk);
+      attend_chunk<Element, Q / 2, V, D>(a, part, row, chunk, ahead);
       row += Q / 2;
     }
-    for (; row < rows; ++row) attend_chunk<Element, 1, 1, D>(a, part, row, chunk);
+    for (; row < rows; ++row) attend_chunk<Element, 1, 1, D>(a, part, row, chunk, ahead);
+    ahead.ask_rest();
   }
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "kernels/shared/attention_ahead.h"
+
 // The steps of online-softmax attention (FlashAttention-2, arXiv:2307.08691, Alg. 1), written once
 // over the vec16.h of the including level. For one row, positions go in chunks of 128, ascending:
 //   s = (scale * q) K; m' = max(m, max s); p = exp(s - m')
@@ -12,13 +14,9 @@
 // the same in every tile.
 namespace {
 
-using bitcpm::kernels::AttentionArgs;
-using bitcpm::kernels::kKvBlockTokens;
 using bitcpm::kernels::kKvGroupDims;
 
 constexpr float kMinusInfinity = -__builtin_inff();
-constexpr size_t kChunk = 128;  // positions whose scores are normalised together
-constexpr size_t kChunkBlocks = kChunk / kKvBlockTokens;
 
 template <class Element>
 constexpr bool kScaled = sizeof(Element) == 1;
@@ -62,27 +60,23 @@ inline const uint16_t* scales_of(const AttentionArgs& a, const int8_t* elements,
          group * kKvBlockTokens;
 }
 
-// Asks for Bytes that lie `ahead` of what is read at p, one line among the arithmetic on another,
-// so that memory keeps reading while the core computes: during scores for values, during values for
-// the next chunk's keys. Ahead by 0 costs next to nothing.
-template <size_t Bytes>
-inline void ask_for(const void* p, ptrdiff_t ahead) {
-  for (size_t at = 0; at < Bytes; at += 64) prefetch(static_cast<const char*>(p) + ahead + at);
-}
-
-inline ptrdiff_t distance(const void* from, const void* to) {
-  return static_cast<const char*>(to) - static_cast<const char*>(from);
+// Bytes of one head's keys, or values, in a block.
+template <class Element>
+inline size_t block_bytes(size_t head_dim) {
+  const size_t scales = kScaled<Element> ? (head_dim + kKvGroupDims - 1) / kKvGroupDims : 0;
+  return kKvBlockTokens * (head_dim * sizeof(Element) + scales * sizeof(uint16_t));
 }
 
 // sum[r][c] += left[r] times vector c of the columns from `col` on, over rows [begin, end) of a
-// block; term k is left[r][k] times row k. ahead: see ask_for()
+// block; term k is left[r][k] times row k. Ahead: asks for as much as it reads
 template <bool Ahead, class Element, size_t R, size_t C>
 inline void add_products(const float* const (&left)[R], const Element* block, size_t cols,
-                         size_t col, size_t begin, size_t end, ptrdiff_t ahead,
+                         size_t col, size_t begin, size_t end, ChunkAhead* ahead,
                          F16x (&sum)[R][C][kChains<Element>]) {
   constexpr size_t kStep = kChains<Element>;
+  constexpr size_t kAskEvery = ChunkAhead::kLines * 64 / (16 * C * sizeof(Element));  // rows
+  static_assert(!Ahead || kAskEvery % kStep == 0);
   const auto add_step = [&](size_t k, size_t count) __attribute__((always_inline)) {
-    if (Ahead) ask_for<16 * C * kStep * sizeof(Element)>(block + k * cols + kStep * col, ahead);
     F16x right[C][kStep];
 #pragma GCC unroll 8
     for (size_t c = 0; c < C; ++c) load_rows(block, cols, k, col + 16 * c, right[c]);
@@ -97,7 +91,11 @@ inline void add_products(const float* const (&left)[R], const Element* block, si
     }
   };
   size_t k = begin;
-  for (; k + kStep <= end; k += kStep) add_step(k, kStep);
+  while (k + kStep <= end) {
+    if (Ahead) ahead->ask();
+    const size_t stop = Ahead && k + kAskEvery < end ? k + kAskEvery : end;
+    for (; k + kStep <= stop; k += kStep) add_step(k, kStep);
+  }
   if (k < end) add_step(k, 1);  // not what follows, which may be anything: see leave_out()
 }
 
@@ -114,7 +112,7 @@ template <size_t R>
 struct AttentionRows : SoftmaxRows<R> {
   const float* q[R];
   float* out[R];
-  bool first;  // of their tile: they ask memory for what all rows will read next
+  ChunkAhead* ahead;  // what the first rows of a tile ask for, on behalf of all; others nullptr
 };
 
 // Of the chunk that begins at `begin`, those that a row of token `token` attends to.

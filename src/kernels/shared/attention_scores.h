@@ -13,7 +13,7 @@ static_assert(kBlockDims == kKvGroupDims, "one block, one scale");
 // included.
 template <bool Ahead, size_t C, size_t R, class Element>
 inline void multiply_keys(const AttentionArgs& a, const AttentionRows<R>& rows, const Element* k,
-                          ptrdiff_t ahead, size_t slot, size_t at, float (*score)[kChunk]) {
+                          size_t slot, size_t at, float (*score)[kChunk]) {
   constexpr bool kBlocks = kChains<Element> == 2 || kScaled<Element>;
   const size_t dims = kBlocks ? kBlockDims : a.head_dim;
   for (size_t begin = 0; begin < a.head_dim; begin += dims) {
@@ -27,7 +27,7 @@ inline void multiply_keys(const AttentionArgs& a, const AttentionRows<R>& rows, 
         for (F16x& chain : sum[r][c]) chain = set1(0);
       }
     }
-    add_products<Ahead>(rows.q, k, kKvBlockTokens, slot, begin, end, ahead, sum);
+    add_products<Ahead>(rows.q, k, kKvBlockTokens, slot, begin, end, rows.ahead, sum);
 #pragma GCC unroll 8
     for (size_t c = 0; c < C; ++c) {
       const size_t column = slot + 16 * c;
@@ -62,12 +62,11 @@ inline void score_block(const AttentionArgs& a, const AttentionRows<R>& rows, si
                         size_t at, float (*score)[kChunk]) {
   constexpr size_t kVectors = 2 / kChains<Element>;
   const Element* k = block_at<Element>(a, a.k_blocks, block);
-  const ptrdiff_t ahead = distance(k, block_at<Element>(a, a.v_blocks, block));
   for (size_t slot = 0; slot < kKvBlockTokens; slot += 16 * kVectors) {
-    if (rows.first) {
-      multiply_keys<true, kVectors>(a, rows, k, ahead, slot, at, score);
+    if (rows.ahead != nullptr) {
+      multiply_keys<true, kVectors>(a, rows, k, slot, at, score);
     } else {
-      multiply_keys<false, kVectors>(a, rows, k, 0, slot, at, score);
+      multiply_keys<false, kVectors>(a, rows, k, slot, at, score);
     }
   }
   for (size_t r = 0; r < R; ++r) {

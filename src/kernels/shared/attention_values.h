@@ -13,14 +13,6 @@ struct ValueTile {
   size_t begin, end;
 };
 
-// From the values of `block` to the keys that lie a chunk after it; 0 if the context ends before.
-template <class Element>
-inline ptrdiff_t next_keys(const AttentionArgs& a, size_t block) {
-  const size_t next = block + kChunkBlocks;
-  if (next * kKvBlockTokens >= a.context + a.tokens - 1) return 0;
-  return distance(block_at<Element>(a, a.v_blocks, block), block_at<Element>(a, a.k_blocks, next));
-}
-
 // out[r] += weights V for R rows by D vectors.
 template <bool Ahead, class Element, size_t R, size_t D, size_t Rows>
 inline void add_values(const AttentionArgs& a, const AttentionRows<Rows>& rows, const ValueTile& t,
@@ -45,7 +37,7 @@ inline void add_values(const AttentionArgs& a, const AttentionRows<Rows>& rows, 
       }
     }
     add_products<Ahead>(p, block_at<Element>(a, a.v_blocks, block), a.head_dim, t.dim, 0, count,
-                        Ahead ? next_keys<Element>(a, block) : 0, sum);
+                        rows.ahead, sum);
 #pragma GCC unroll 8
     for (size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -100,7 +92,7 @@ inline void add_rows(const AttentionArgs& a, const AttentionRows<R>& rows, size_
   constexpr size_t kVectors = kWide < kMost ? kWide : kMost;
   static_assert(R % kRows == 0 && kVectors >= 1);
   size_t r = 0;
-  if (rows.first) {
+  if (rows.ahead != nullptr) {
     add_dims<true, Element, kRows, kVectors>(a, rows, 0, begin, end, first_block, weight);
     r = kRows;
   }
