@@ -60,7 +60,7 @@ class ThreadPool::Idling {
   std::size_t left_ = 0;
 };
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : shares_(static_cast<std::size_t>(std::max(threads, 1))) {
   BITCPM_CHECK(threads >= 1);
   workers_.reserve(static_cast<std::size_t>(threads) - 1);
   for (int member = 1; member < threads; ++member) {
@@ -90,10 +90,10 @@ void ThreadPool::parallel_for(std::size_t count, std::size_t grain,
   const Loop loop{count, grain, body};
   loop_ = &loop;
   done_.store(0, std::memory_order_relaxed);
-  ranges_.store(static_cast<std::uint64_t>(total) << 32, std::memory_order_release);
+  open(static_cast<std::uint32_t>(total));
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
-  run_ranges();
+  run_ranges(0);
   Idling idling(*this, 0);
   for (std::uint32_t done = done_.load(std::memory_order_acquire); done != total;
        done = done_.load(std::memory_order_acquire)) {
@@ -106,18 +106,34 @@ void ThreadPool::read_ahead(const std::byte* data, std::size_t stride) {
   ahead_.store(data, std::memory_order_relaxed);
 }
 
-bool ThreadPool::claim(std::uint32_t& range) {
-  std::uint64_t seen = ranges_.load(std::memory_order_acquire);
-  do {
-    range = static_cast<std::uint32_t>(seen);
-    if (range == static_cast<std::uint32_t>(seen >> 32)) return false;
-  } while (!ranges_.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
-                                          std::memory_order_acquire));
-  return true;
+void ThreadPool::open(std::uint32_t total) {
+  const std::uint64_t members = shares_.size();
+  std::uint64_t begin = 0;
+  for (std::uint64_t m = 0; m < members; ++m) {
+    const std::uint64_t end = total * (m + 1) / members;
+    shares_[m].store(end << 32 | begin, std::memory_order_release);
+    begin = end;
+  }
 }
 
-void ThreadPool::run_ranges() {
-  for (std::uint32_t range = 0; claim(range);) {
+bool ThreadPool::claim(int member, std::uint32_t& range) {
+  const auto own = static_cast<std::size_t>(member);
+  for (std::size_t i = 0; i < shares_.size(); ++i) {
+    std::atomic<std::uint64_t>& share = shares_[(own + i) % shares_.size()];
+    std::uint64_t seen = share.load(std::memory_order_acquire);
+    while (static_cast<std::uint32_t>(seen) != static_cast<std::uint32_t>(seen >> 32)) {
+      if (share.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+        range = static_cast<std::uint32_t>(seen);
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+void ThreadPool::run_ranges(int member) {
+  for (std::uint32_t range = 0; claim(member, range);) {
     const Loop& loop = *loop_;
     const std::uint32_t total = static_cast<std::uint32_t>((loop.count - 1) / loop.grain + 1);
     const std::size_t begin = range * loop.grain;
@@ -131,7 +147,7 @@ void ThreadPool::work(int member) {
   while (true) {
     const std::uint32_t seen = epoch_.load(std::memory_order_acquire);
     if (stopping_.load(std::memory_order_relaxed)) return;
-    run_ranges();
+    run_ranges(member);
     Idling(*this, member).while_equal(epoch_, seen);
   }
 }

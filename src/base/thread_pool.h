@@ -23,9 +23,11 @@ class ThreadPool {
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   // Calls body(begin, end) for disjoint ranges of `grain` items (the last may be shorter) that
-  // cover [0, count), and returns when all are done. Who gets which range varies from run to run,
-  // so a body's result must not depend on it. One caller at a time; bodies must not call back into
-  // the pool, nor throw.
+  // cover [0, count), and returns when all are done. Every member begins with a share of its own,
+  // neighbouring ranges in ascending order, the caller with the first; whoever is done goes on with
+  // what others have not begun. So who gets which range varies from run to run, and a body's result
+  // must not depend on it. One caller at a time; bodies must not call back into the pool, nor
+  // throw.
   void parallel_for(std::size_t count, std::size_t grain,
                     FunctionRef<void(std::size_t begin, std::size_t end)> body);
 
@@ -44,14 +46,15 @@ class ThreadPool {
   class Idling;
 
   void work(int member);
-  void run_ranges();
-  bool claim(std::uint32_t& range);
+  void open(std::uint32_t total);
+  void run_ranges(int member);
+  bool claim(int member, std::uint32_t& range);
 
   std::vector<std::thread> workers_;
-  // The ranges of the current loop: total in the upper half, the next one to take in the lower.
-  // Between loops they are equal, so nothing can be taken.
-  std::atomic<std::uint64_t> ranges_{0};
-  // Written before ranges_ opens, read only by holders of a range, and a loop ends only when every
+  // Of each member, its ranges of the current loop: their end in the upper half, the next one to
+  // take in the lower. Between loops they are equal, so nothing can be taken.
+  std::vector<std::atomic<std::uint64_t>> shares_;
+  // Written before shares_ open, read only by holders of a range, and a loop ends only when every
   // range is done: hence no reader ever sees a change.
   const Loop* loop_ = nullptr;
   std::atomic<std::uint32_t> done_{0};   // ranges of the current loop that are finished

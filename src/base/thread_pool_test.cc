@@ -31,6 +31,29 @@ TEST(ThreadPool, CoversEveryItemOnce) {
   }
 }
 
+// Protects: what a member has not begun is done by others while it is held up, and nobody's share
+// is forgotten. The caller, who always comes, is held up in its first range until all else is done.
+TEST(ThreadPool, OthersFinishAShare) {
+  for (const int threads : {2, 3, 8}) {
+    ThreadPool pool(threads);
+    constexpr int kRanges = 40;
+    std::atomic<int> done{0};
+    std::atomic<bool> held{false};
+    const auto caller = std::this_thread::get_id();
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    pool.parallel_for(kRanges, 1, [&](std::size_t, std::size_t) {
+      if (std::this_thread::get_id() == caller && !held.exchange(true)) {
+        while (done < kRanges - 1 && std::chrono::steady_clock::now() < deadline) {
+          std::this_thread::yield();
+        }
+        EXPECT_EQ(done, kRanges - 1) << threads << " threads";
+      }
+      ++done;
+    });
+    EXPECT_EQ(done, kRanges);
+  }
+}
+
 // Protects: a loop does not wait for members that never got a CPU: with far more threads than CPUs,
 // short loops stay short. The bound is a hundred times what it takes, and a tenth of what waiting
 // for every member of such a team takes.

@@ -35,35 +35,32 @@ void share_out_ahead(ThreadPool& pool, std::size_t count, const Body& body) {
   });
 }
 
-// What share_tapered() has given away of a thread's share, in parts of kShareParts, before each
-// round: half of it in the first, then a quarter, an eighth and two sixteenths.
+// Where a thread's share is cut, in sixteenths: half of it first, then a quarter, an eighth and two
+// sixteenths.
 constexpr std::size_t kShareParts = 16;
-constexpr std::size_t kShareTaken[] = {0, 8, 12, 14, 15, kShareParts};
+constexpr std::size_t kShareCuts[] = {0, 8, 12, 14, 15, kShareParts};
 
-// body(begin, end) for disjoint ranges that cover [0, count), one per thread and round, whoever
-// comes first. Long runs, as memory likes them, and still no long wait for the thread that takes
-// the last.
+// body(begin, end) for disjoint ranges that cover [0, count). A thread goes through a share of its
+// own from one end to the other, as memory likes it, in ranges that shrink: who is done before
+// takes some of the last.
 template <class Body>
 void share_tapered(ThreadPool& pool, std::size_t count, const Body& body) {
-  constexpr std::size_t kRounds = std::size(kShareTaken) - 1;
+  constexpr std::size_t kRanges = std::size(kShareCuts) - 1;
   const auto threads = static_cast<std::size_t>(pool.threads());
   const auto bound = [&](std::size_t range) {
-    const std::size_t round = range / threads;
-    const std::size_t length = round < kRounds ? kShareTaken[round + 1] - kShareTaken[round] : 0;
-    const std::size_t taken = threads * kShareTaken[round] + range % threads * length;
-    return count * taken / (kShareParts * threads);
+    const std::size_t parts = range / kRanges * kShareParts + kShareCuts[range % kRanges];
+    return count * parts / (kShareParts * threads);
   };
-  pool.parallel_for(kRounds * threads, 1, [&](std::size_t range, std::size_t) {
+  pool.parallel_for(kRanges * threads, 1, [&](std::size_t range, std::size_t) {
     const std::size_t begin = bound(range);
     const std::size_t end = bound(range + 1);
     if (begin < end) body(begin, end);
   });
 }
 
-// Threads that wait ask for what they will read in the first round when `data` is shared out so.
+// Threads that wait ask for what they will read first when `data` is shared out so.
 inline void read_ahead(ThreadPool& pool, std::span<const std::byte> data) {
-  const std::size_t shares = kShareParts * static_cast<std::size_t>(pool.threads());
-  pool.read_ahead(data.data(), data.size() * kShareTaken[1] / shares);
+  pool.read_ahead(data.data(), data.size() / static_cast<std::size_t>(pool.threads()));
 }
 
 }  // namespace bitcpm

@@ -2,10 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
-#include <utility>
 #include <vector>
 
 #include "backend/cpu/weight_order.h"
@@ -33,29 +32,34 @@ TEST(ShareOutAhead, SaysWhatComesNext) {
   }
 }
 
-// Protects: every item in one range, none empty, the longest first: half of a thread's share.
-TEST(ShareTapered, CoversAllInRangesThatShrink) {
+// Protects: every item in one range, none empty; a thread's share is one stretch, in ranges that
+// shrink from half of it.
+TEST(ShareTapered, CoversEachShareInRangesThatShrink) {
   for (const int threads : {1, 2, 3, 16}) {
     ThreadPool pool(threads);
     for (const std::size_t count : {0u, 1u, 5u, 16u, 20u, 1148u}) {
       std::vector<int> visits(count);
-      std::vector<std::pair<std::size_t, std::size_t>> ranges;
+      std::map<std::size_t, std::size_t> ranges;  // begin, length
       std::mutex mutex;
       share_tapered(pool, count, [&](std::size_t begin, std::size_t end) {
         const std::lock_guard lock(mutex);
-        ranges.emplace_back(begin, end - begin);
+        ranges[begin] = end - begin;
         for (std::size_t i = begin; i < end; ++i) ++visits[i];
       });
       for (const int visit : visits) EXPECT_EQ(visit, 1);
-      std::sort(ranges.begin(), ranges.end());
-      const std::size_t half = count / (2 * static_cast<std::size_t>(threads));
-      for (std::size_t i = 0; i < ranges.size(); ++i) {
-        EXPECT_GT(ranges[i].second, 0u);
-        const std::size_t before = i == 0 ? count : ranges[i - 1].second;
-        EXPECT_LE(ranges[i].second, before + 1);  // of whole items
-      }
-      if (half > 0) {
-        EXPECT_NEAR(static_cast<double>(ranges[0].second), static_cast<double>(half), 1);
+      const auto shares = static_cast<std::size_t>(threads);
+      for (std::size_t share = 0; share < shares; ++share) {
+        const std::size_t begin = count * share / shares;
+        const std::size_t end = count * (share + 1) / shares;
+        std::size_t before = (end - begin + 1) / 2;
+        for (std::size_t at = begin; at < end; at += ranges[at]) {
+          ASSERT_GT(ranges[at], 0u);
+          EXPECT_LE(ranges[at], before + 1);  // of whole items
+          if (at == begin) {
+            EXPECT_GE(ranges[at] + 1, before);
+          }
+          before = ranges[at];
+        }
       }
     }
   }
