@@ -111,7 +111,7 @@ void ThreadPool::open(std::uint32_t total) {
   std::uint64_t begin = 0;
   for (std::uint64_t m = 0; m < members; ++m) {
     const std::uint64_t end = total * (m + 1) / members;
-    shares_[m].store(end << 32 | begin, std::memory_order_release);
+    shares_[m].ranges.store(end << 32 | begin, std::memory_order_release);
     begin = end;
   }
 }
@@ -119,7 +119,7 @@ void ThreadPool::open(std::uint32_t total) {
 bool ThreadPool::claim(int member, std::uint32_t& range) {
   const auto own = static_cast<std::size_t>(member);
   for (std::size_t i = 0; i < shares_.size(); ++i) {
-    std::atomic<std::uint64_t>& share = shares_[(own + i) % shares_.size()];
+    std::atomic<std::uint64_t>& share = shares_[(own + i) % shares_.size()].ranges;
     std::uint64_t seen = share.load(std::memory_order_acquire);
     while (static_cast<std::uint32_t>(seen) != static_cast<std::uint32_t>(seen >> 32)) {
       if (share.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
@@ -133,13 +133,18 @@ bool ThreadPool::claim(int member, std::uint32_t& range) {
 }
 
 void ThreadPool::run_ranges(int member) {
-  for (std::uint32_t range = 0; claim(member, range);) {
+  std::uint32_t ran = 0;
+  std::uint32_t total = 0;
+  for (std::uint32_t range = 0; claim(member, range); ++ran) {
     const Loop& loop = *loop_;
-    const std::uint32_t total = static_cast<std::uint32_t>((loop.count - 1) / loop.grain + 1);
+    total = static_cast<std::uint32_t>((loop.count - 1) / loop.grain + 1);
     const std::size_t begin = range * loop.grain;
     loop.body(begin, std::min(begin + loop.grain, loop.count));
-    // After this the loop may be gone. Only its last range wakes the caller.
-    if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == total) done_.notify_one();
+  }
+  // Once for all: an addition per range would make members wait for each other's. After this the
+  // loop may be gone. Only its last ranges wake the caller.
+  if (ran > 0 && done_.fetch_add(ran, std::memory_order_acq_rel) + ran == total) {
+    done_.notify_one();
   }
 }
 

@@ -51,9 +51,13 @@ class ThreadPool {
   bool claim(int member, std::uint32_t& range);
 
   std::vector<std::thread> workers_;
-  // Of each member, its ranges of the current loop: their end in the upper half, the next one to
-  // take in the lower. Between loops they are equal, so nothing can be taken.
-  std::vector<std::atomic<std::uint64_t>> shares_;
+  // A member's ranges of the current loop: their end in the upper half, the next one to take in the
+  // lower. Between loops they are equal, so nothing can be taken. A line each: most of the time
+  // nobody else looks at it.
+  struct alignas(64) Share {
+    std::atomic<std::uint64_t> ranges{0};
+  };
+  std::vector<Share> shares_;
   // Written before shares_ open, read only by holders of a range, and a loop ends only when every
   // range is done: hence no reader ever sees a change.
   const Loop* loop_ = nullptr;
