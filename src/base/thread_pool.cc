@@ -60,8 +60,9 @@ class ThreadPool::Idling {
   std::size_t left_ = 0;
 };
 
-ThreadPool::ThreadPool(int threads) : shares_(static_cast<std::size_t>(std::max(threads, 1))) {
+ThreadPool::ThreadPool(int threads) {
   BITCPM_CHECK(threads >= 1);
+  shares_ = std::vector<Share>(static_cast<std::size_t>(threads));
   workers_.reserve(static_cast<std::size_t>(threads) - 1);
   for (int member = 1; member < threads; ++member) {
     workers_.emplace_back([this, member] { work(member); });
@@ -106,40 +107,39 @@ void ThreadPool::read_ahead(const std::byte* data, std::size_t stride) {
   ahead_.store(data, std::memory_order_relaxed);
 }
 
+// Where ranges are few, the first members have them: the caller is awake.
 void ThreadPool::open(std::uint32_t total) {
   const std::uint64_t members = shares_.size();
   std::uint64_t begin = 0;
-  for (std::uint64_t m = 0; m < members; ++m) {
-    const std::uint64_t end = total * (m + 1) / members;
-    shares_[m].ranges.store(end << 32 | begin, std::memory_order_release);
+  for (std::uint64_t m = 1; m <= members; ++m) {
+    const std::uint64_t end = (total * m + members - 1) / members;
+    shares_[m - 1].ranges.store(end << 32 | begin, std::memory_order_release);
     begin = end;
   }
 }
 
-bool ThreadPool::claim(int member, std::uint32_t& range) {
-  const auto own = static_cast<std::size_t>(member);
-  for (std::size_t i = 0; i < shares_.size(); ++i) {
-    std::atomic<std::uint64_t>& share = shares_[(own + i) % shares_.size()].ranges;
-    std::uint64_t seen = share.load(std::memory_order_acquire);
-    while (static_cast<std::uint32_t>(seen) != static_cast<std::uint32_t>(seen >> 32)) {
-      if (share.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
-                                      std::memory_order_acquire)) {
-        range = static_cast<std::uint32_t>(seen);
-        return true;
-      }
-    }
-  }
-  return false;
+bool ThreadPool::take(Share& share, std::uint32_t& range) {
+  std::uint64_t seen = share.ranges.load(std::memory_order_acquire);
+  do {
+    range = static_cast<std::uint32_t>(seen);
+    if (range == static_cast<std::uint32_t>(seen >> 32)) return false;
+  } while (!share.ranges.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
+                                               std::memory_order_acquire));
+  return true;
 }
 
 void ThreadPool::run_ranges(int member) {
   std::uint32_t ran = 0;
   std::uint32_t total = 0;
-  for (std::uint32_t range = 0; claim(member, range); ++ran) {
-    const Loop& loop = *loop_;
-    total = static_cast<std::uint32_t>((loop.count - 1) / loop.grain + 1);
-    const std::size_t begin = range * loop.grain;
-    loop.body(begin, std::min(begin + loop.grain, loop.count));
+  auto at = static_cast<std::size_t>(member);
+  for (std::size_t looked = 0; looked < shares_.size(); ++looked) {
+    for (std::uint32_t range = 0; take(shares_[at], range); ++ran) {
+      const Loop& loop = *loop_;
+      total = static_cast<std::uint32_t>((loop.count - 1) / loop.grain + 1);
+      const std::size_t begin = range * loop.grain;
+      loop.body(begin, std::min(begin + loop.grain, loop.count));
+    }
+    if (++at == shares_.size()) at = 0;
   }
   // Once for all: an addition per range would make members wait for each other's. After this the
   // loop may be gone. Only its last ranges wake the caller.

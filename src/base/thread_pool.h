@@ -24,10 +24,10 @@ class ThreadPool {
 
   // Calls body(begin, end) for disjoint ranges of `grain` items (the last may be shorter) that
   // cover [0, count), and returns when all are done. Every member begins with a share of its own,
-  // neighbouring ranges in ascending order, the caller with the first; whoever is done goes on with
-  // what others have not begun. So who gets which range varies from run to run, and a body's result
-  // must not depend on it. One caller at a time; bodies must not call back into the pool, nor
-  // throw.
+  // neighbouring ranges in ascending order, the caller with the first; there may be none for the
+  // last members. Whoever is done goes on with what others have not begun. So who gets which range
+  // varies from run to run, and a body's result must not depend on it. One caller at a time; bodies
+  // must not call back into the pool, nor throw.
   void parallel_for(std::size_t count, std::size_t grain,
                     FunctionRef<void(std::size_t begin, std::size_t end)> body);
 
@@ -45,23 +45,26 @@ class ThreadPool {
 
   class Idling;
 
-  void work(int member);
-  void open(std::uint32_t total);
-  void run_ranges(int member);
-  bool claim(int member, std::uint32_t& range);
-
-  std::vector<std::thread> workers_;
   // A member's ranges of the current loop: their end in the upper half, the next one to take in the
   // lower. Between loops they are equal, so nothing can be taken. A line each: most of the time
   // nobody else looks at it.
   struct alignas(64) Share {
     std::atomic<std::uint64_t> ranges{0};
   };
-  std::vector<Share> shares_;
+
+  void work(int member);
+  void open(std::uint32_t total);
+  static bool take(Share& share, std::uint32_t& range);
+  void run_ranges(int member);
+
+  std::vector<std::thread> workers_;
+  std::vector<Share> shares_;  // of every member
   // Written before shares_ open, read only by holders of a range, and a loop ends only when every
   // range is done: hence no reader ever sees a change.
   const Loop* loop_ = nullptr;
-  std::atomic<std::uint32_t> done_{0};   // ranges of the current loop that are finished
+  // Ranges of the current loop that are reported finished. Members poll it and what follows, so
+  // none of it shares a line with what is read while ranges are run.
+  alignas(64) std::atomic<std::uint32_t> done_{0};
   std::atomic<std::uint32_t> epoch_{0};  // bumped to wake the team, for a loop or to stop
   std::atomic<bool> stopping_{false};
   std::atomic<const std::byte*> ahead_{nullptr};

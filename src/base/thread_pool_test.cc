@@ -31,6 +31,32 @@ TEST(ThreadPool, CoversEveryItemOnce) {
   }
 }
 
+// Protects: the caller goes through the first share, in order, where nobody helps it: workers are
+// held up in the ranges that they begin with, which are not the caller's.
+TEST(ThreadPool, TheCallerBeginsWithTheFirstShare) {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    const std::size_t share = 5;
+    std::vector<std::size_t> callers;
+    std::atomic<bool> went_through{false};
+    const auto caller = std::this_thread::get_id();
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    pool.parallel_for(share * static_cast<std::size_t>(threads), 1,
+                      [&](std::size_t i, std::size_t) {
+                        if (std::this_thread::get_id() == caller) {
+                          callers.push_back(i);
+                          if (callers.size() == share) went_through = true;
+                          return;
+                        }
+                        while (!went_through && std::chrono::steady_clock::now() < deadline) {
+                          std::this_thread::yield();
+                        }
+                      });
+    ASSERT_GE(callers.size(), share);
+    for (std::size_t i = 0; i < share; ++i) EXPECT_EQ(callers[i], i) << threads << " threads";
+  }
+}
+
 // Protects: what a member has not begun is done by others while it is held up, and nobody's share
 // is forgotten. The caller, who always comes, is held up in its first range until all else is done.
 TEST(ThreadPool, OthersFinishAShare) {

@@ -57,7 +57,7 @@ class CpuAttention::Call {
                                                                  part);
   }
 
-  // What a part of a tile and the parts after it read.
+  // Of the tile's sequence, from the first that a part reads on.
   KvBlocks blocks(const Tile& tile, std::size_t part) const {
     const auto kv_head = static_cast<std::int32_t>(tile.kv_head);
     const std::span<const std::int32_t> ids = tile.sequence->block_ids;

@@ -21,7 +21,9 @@ void share_out(ThreadPool& pool, std::size_t count, const Body& body) {
   });
 }
 
-// body(thread, i, next) likewise: the thread goes on to `next`, or to nothing if that is count.
+// body(thread, i, next) likewise: the thread goes on to `next`, or to nothing if that is count. A
+// thread holds one item that it has not begun; each begins with one of its own, so that nobody
+// holds two where there are few.
 template <class Body>
 void share_out_ahead(ThreadPool& pool, std::size_t count, const Body& body) {
   const auto threads = std::min(count, static_cast<std::size_t>(pool.threads()));
@@ -38,14 +40,14 @@ void share_out_ahead(ThreadPool& pool, std::size_t count, const Body& body) {
 // Where a thread's share is cut, in sixteenths: half of it first, then a quarter, an eighth and two
 // sixteenths.
 constexpr std::size_t kShareParts = 16;
-constexpr std::size_t kShareCuts[] = {0, 8, 12, 14, 15, kShareParts};
+constexpr std::size_t kShareCuts[] = {0, 8, 12, 14, 15};
 
 // body(begin, end) for disjoint ranges that cover [0, count). A thread goes through a share of its
 // own from one end to the other, as memory likes it, in ranges that shrink: who is done before
 // takes some of the last.
 template <class Body>
 void share_tapered(ThreadPool& pool, std::size_t count, const Body& body) {
-  constexpr std::size_t kRanges = std::size(kShareCuts) - 1;
+  constexpr std::size_t kRanges = std::size(kShareCuts);
   const auto threads = static_cast<std::size_t>(pool.threads());
   const auto bound = [&](std::size_t range) {
     const std::size_t parts = range / kRanges * kShareParts + kShareCuts[range % kRanges];

@@ -42,6 +42,7 @@ TEST(ShareTapered, CoversEachShareInRangesThatShrink) {
       std::map<std::size_t, std::size_t> ranges;  // begin, length
       std::mutex mutex;
       share_tapered(pool, count, [&](std::size_t begin, std::size_t end) {
+        EXPECT_LT(begin, end);
         const std::lock_guard lock(mutex);
         ranges[begin] = end - begin;
         for (std::size_t i = begin; i < end; ++i) ++visits[i];

@@ -68,7 +68,7 @@ class ChunkBlocks {
 template <int Tile>
 inline void load_cached(const uint16_t* p, size_t pitch, ChunkAhead* ahead) {
   tile_load<Tile>(p, pitch * sizeof(uint16_t));
-  if (ahead != nullptr) ahead->ask(2);
+  if (ahead != nullptr) ahead->ask(2);  // half of what is read: see QueryRows::weigh()
 }
 
 }  // namespace

@@ -111,7 +111,8 @@ class QueryRows {
     float keep[kRowsAtOnce];
     weigh_chunk<Whole>(rows, width, score + row, keep, [&](size_t r, size_t i, F16x p) {
       store_weights(weight[row + r] + i, p);
-      if (row == 0 && i % 64 == 0) ahead.ask(head_dim / 16);
+      // The first rows, in two halves each: half of the 2 * head_dim times that there are.
+      if (row == 0 && i % (kChunk / 2) == 0) ahead.ask(head_dim / (2 * kRowsAtOnce));
     });
     for (size_t r = 0; r < kRowsAtOnce && some_; ++r) scale_output(out[row + r], head_dim, keep[r]);
   }

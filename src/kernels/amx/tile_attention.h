@@ -8,8 +8,8 @@
 // and what a tile does with a block is the order of shared/attention_rows.h.
 namespace {
 
-// q K of T tiles of rows, from `tile` on, by the blocks of a chunk. The first asks for what comes
-// next.
+// q K of T tiles of rows, from `tile` on, by the blocks of a chunk. This and value_tiles() ask for
+// what comes next with their first tiles.
 template <int T>
 inline void score_tiles(size_t head_dim, QueryRows& rows, size_t tile, const ChunkBlocks& chunk,
                         ChunkAhead& ahead) {
@@ -85,6 +85,7 @@ void tile_attention(const AttentionArgs& a, size_t begin, const AttentionPart& p
     const size_t end = context < begin + kAttentionSplit ? context : begin + kAttentionSplit;
     for (size_t at = begin; at < end; at += kChunk) {
       const ChunkBlocks chunk(a, at, end < at + kChunk ? end : at + kChunk, last_values);
+      // Tiles bring keys and values from the second-level cache fast enough for many rows as well.
       ChunkAhead ahead(a, block_bytes<uint16_t>(a.head_dim), at, end, false);
       by_twos(rows.tiles(),
               [&]<int T>(size_t tile) { score_tiles<T>(a.head_dim, rows, tile, chunk, ahead); });

@@ -13,15 +13,18 @@ using bitcpm::kernels::KvBlocks;
 constexpr size_t kChunk = 128;  // positions whose scores are normalised together
 constexpr size_t kChunkBlocks = kChunk / kKvBlockTokens;
 
-// What is asked for while one chunk is computed: keys and values of the next, or, near, values of
-// this one and keys of the next. Of either, all blocks in turns, a line of each, since a core reads
-// several pages at once faster than one after the other (docs/adr/0040).
+// What is asked for while one chunk is computed: keys and values of the next, or values of this one
+// and keys of the next. Of either, all blocks in turns, a line of each, since a core reads several
+// pages at once faster than one after the other (docs/adr/0040).
 class ChunkAhead {
  public:
-  // For the chunk at position `begin` of a part that ends at `end`, which a.next follows. near: for
-  // rows that go over a chunk again and again, and push another one out of the first-level cache.
-  // block_bytes: of one head's keys in a block
-  ChunkAhead(const AttentionArgs& a, size_t block_bytes, size_t begin, size_t end, bool near)
+  static constexpr size_t kLineBytes = 64;
+  static constexpr size_t kLinesPerAsk = kChunkBlocks;
+
+  // For the chunk at position `begin` of a part that ends at `end`, which a.next follows.
+  // many_rows: those go over this chunk again and again and push another one out of the first-level
+  // cache, so they ask for this one's values. block_bytes: of one head's keys in a block
+  ChunkAhead(const AttentionArgs& a, size_t block_bytes, size_t begin, size_t end, bool many_rows)
       : bytes_(block_bytes) {
     const size_t first = begin / kKvBlockTokens;
     const size_t blocks = (end - 1) / kKvBlockTokens + 1;
@@ -30,7 +33,7 @@ class ChunkAhead {
     };
     const bool last = first + kChunkBlocks >= blocks;
     const KvBlocks next = last ? a.next : from(first + kChunkBlocks);
-    if (near) {
+    if (many_rows) {
       const KvBlocks now = from(first);
       sides_[0].add(now, now.values, a.block_stride);
       sides_[1].add(next, next.keys, a.block_stride);
@@ -40,12 +43,11 @@ class ChunkAhead {
     }
   }
 
-  static constexpr size_t kLines = kChunkBlocks;  // that ask() asks for, at most
   void ask() {
-    if (side_ == 2) return;
+    if (side_ >= 2) return;
     const Side& side = sides_[side_];
     for (size_t i = 0; i < side.count; ++i) prefetch(side.blocks[i] + at_);
-    at_ += 64;
+    at_ += kLineBytes;
     if (at_ >= bytes_) at_ = 0, ++side_;
   }
   void ask(size_t times) {

@@ -74,8 +74,9 @@ inline void add_products(const float* const (&left)[R], const Element* block, si
                          size_t col, size_t begin, size_t end, ChunkAhead* ahead,
                          F16x (&sum)[R][C][kChains<Element>]) {
   constexpr size_t kStep = kChains<Element>;
-  constexpr size_t kAskEvery = ChunkAhead::kLines * 64 / (16 * C * sizeof(Element));  // rows
-  static_assert(!Ahead || kAskEvery % kStep == 0);
+  constexpr size_t kAskEvery =
+      ChunkAhead::kLinesPerAsk * ChunkAhead::kLineBytes / (16 * C * sizeof(Element));  // rows
+  static_assert(!Ahead || (kAskEvery > 0 && kAskEvery % kStep == 0));
   const auto add_step = [&](size_t k, size_t count) __attribute__((always_inline)) {
     F16x right[C][kStep];
 #pragma GCC unroll 8
