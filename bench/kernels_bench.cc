@@ -111,6 +111,7 @@ struct Operands {
             .k_blocks = kv.as<std::byte>(),
             .v_blocks = kv.as<std::byte>() + half,
             .block_stride = 2 * half,
+            .head_bytes = half,
             .block_ids = block_ids.as<std::int32_t>(),
             .context = kContext,
             .scale = 0.125f};

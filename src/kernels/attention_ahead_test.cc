@@ -38,6 +38,7 @@ struct Cache {
     a.k_blocks = keys;
     a.v_blocks = values;
     a.block_stride = kStride;
+    a.head_bytes = kBytes;
     a.block_ids = ids.data();
     a.next = next;
     return a;
@@ -84,7 +85,7 @@ TEST(ChunkAhead, AsksForWhatComesNextInTurns) {
         expect_lines(want, cache.values, c.ids, c.count);
       }
       asked().clear();
-      ChunkAhead ahead(cache.args(c.next), kBytes, c.begin, c.end, many_rows);
+      ChunkAhead ahead(cache.args(c.next), c.begin, c.end, many_rows);
       ahead.ask(3);
       ahead.ask_rest();
       ahead.ask();

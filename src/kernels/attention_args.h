@@ -46,6 +46,7 @@ struct AttentionArgs {
   const void* k_blocks;
   const void* v_blocks;
   size_t block_stride;
+  size_t head_bytes;         // of a block's keys, or values, scales included
   const int32_t* block_ids;  // of the sequence, in order
   size_t context;            // positions the first token attends to, >= 1; one more each token
   float scale;

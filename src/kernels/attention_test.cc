@@ -172,6 +172,7 @@ struct Problem {
                                                        .k_blocks = kv.data(),
                                                        .v_blocks = kv.data() + cache.half(),
                                                        .block_stride = 2 * cache.half(),
+                                                       .head_bytes = cache.half(),
                                                        .block_ids = ids.data(),
                                                        .context = c.context + first,
                                                        .scale = 0.125f},

@@ -48,6 +48,7 @@ class CpuAttention::Call {
         .k_blocks = cached.keys,
         .v_blocks = cached.values,
         .block_stride = in_.cache.block_stride(),
+        .head_bytes = in_.cache.head_bytes(),
         .block_ids = cached.ids,
         .context = static_cast<std::size_t>(position) + 1,
         .scale = in_.scale,

@@ -146,15 +146,12 @@ class CpuBackend final : public Backend {
 
   void top_logits(const LinearInput& x, const PreparedWeight& head, std::int32_t top,
                   TensorView out) override {
-    const auto* screened = dynamic_cast<const ScreenedHead*>(&head);
-    if (screened != nullptr && out.rows <= screened->most_screened_rows(table_) &&
-        screen_.worth_trying(*screened, out.rows, top)) {
-      read_ahead_of(head, out.rows);
-      screen_.top_logits(table_, pool_, *screened, static_cast<const CpuLinearInput&>(x), top, out);
-      return;
-    }
     const LinearTarget whole{&head, out};
-    linear(x, {&whole, 1});
+    if (out.rows > most_screened_rows(head)) return linear(x, {&whole, 1});
+    const auto& screened = dynamic_cast<const ScreenedHead&>(head);
+    if (!screen_.worth_trying(screened, out.rows, top)) return linear(x, {&whole, 1});
+    read_ahead_of(head, out.rows);
+    screen_.top_logits(table_, pool_, screened, static_cast<const CpuLinearInput&>(x), top, out);
   }
 
   void gated_linear(const LinearInput& x, std::int64_t rows, const PreparedWeight& gate,

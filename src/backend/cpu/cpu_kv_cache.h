@@ -21,6 +21,7 @@ class CpuKvCache final : public KvCache {
   const KvShape& shape() const { return shape_; }
   kernels::KvType type() const { return static_cast<kernels::KvType>(shape_.dtype); }
   std::size_t block_stride() const { return 2 * half_block(); }  // bytes from block to block
+  std::size_t head_bytes() const { return head_offset(1); }      // of a block's keys, or values
   const std::byte* keys(std::int32_t layer, std::int32_t kv_head) const {
     return layer_data(layer) + head_offset(kv_head);
   }

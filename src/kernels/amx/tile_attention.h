@@ -86,7 +86,7 @@ void tile_attention(const AttentionArgs& a, size_t begin, const AttentionPart& p
     for (size_t at = begin; at < end; at += kChunk) {
       const ChunkBlocks chunk(a, at, end < at + kChunk ? end : at + kChunk, last_values);
       // Tiles bring keys and values from the second-level cache fast enough for many rows as well.
-      ChunkAhead ahead(a, block_bytes<uint16_t>(a.head_dim), at, end, false);
+      ChunkAhead ahead(a, at, end, false);
       by_twos(rows.tiles(),
               [&]<int T>(size_t tile) { score_tiles<T>(a.head_dim, rows, tile, chunk, ahead); });
       rows.weigh(a, at, chunk.count() * kKvBlockTokens, ahead);

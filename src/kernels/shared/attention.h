@@ -65,7 +65,7 @@ void attention(const AttentionArgs& a, size_t begin, const AttentionPart& part) 
   const size_t context = a.context + a.tokens - 1;
   const size_t end = context < begin + kAttentionSplit ? context : begin + kAttentionSplit;
   for (size_t chunk = begin; chunk < end; chunk += kChunk) {
-    ChunkAhead ahead(a, block_bytes<Element>(a.head_dim), chunk, end, rows > Q);
+    ChunkAhead ahead(a, chunk, end, rows > Q);
     size_t row = 0;
     for (; row + Q <= rows; row += Q) attend_chunk<Element, Q, V, D>(a, part, row, chunk, ahead);
     if (row + Q / 2 <= rows) {

@@ -23,9 +23,9 @@ class ChunkAhead {
 
   // For the chunk at position `begin` of a part that ends at `end`, which a.next follows.
   // many_rows: those go over this chunk again and again and push another one out of the first-level
-  // cache, so they ask for this one's values. block_bytes: of one head's keys in a block
-  ChunkAhead(const AttentionArgs& a, size_t block_bytes, size_t begin, size_t end, bool many_rows)
-      : bytes_(block_bytes) {
+  // cache, so they ask for this one's values
+  ChunkAhead(const AttentionArgs& a, size_t begin, size_t end, bool many_rows)
+      : bytes_(a.head_bytes) {
     const size_t first = begin / kKvBlockTokens;
     const size_t blocks = (end - 1) / kKvBlockTokens + 1;
     const auto from = [&](size_t block) -> KvBlocks {

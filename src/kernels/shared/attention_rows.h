@@ -60,13 +60,6 @@ inline const uint16_t* scales_of(const AttentionArgs& a, const int8_t* elements,
          group * kKvBlockTokens;
 }
 
-// Bytes of one head's keys, or values, in a block.
-template <class Element>
-inline size_t block_bytes(size_t head_dim) {
-  const size_t scales = kScaled<Element> ? (head_dim + kKvGroupDims - 1) / kKvGroupDims : 0;
-  return kKvBlockTokens * (head_dim * sizeof(Element) + scales * sizeof(uint16_t));
-}
-
 // sum[r][c] += left[r] times vector c of the columns from `col` on, over rows [begin, end) of a
 // block; term k is left[r][k] times row k. Ahead: asks for as much as it reads
 template <bool Ahead, class Element, size_t R, size_t C>

@@ -7,9 +7,9 @@
 // 8-bit weights:
 //   DecodedCodes, DecodedInt8   sixteen rows by four in-features
 //     kFieldsAtOnce, kTokens      whose sums registers hold
-//     put        stores them; the argument is bytes of codes, or what field() of a form of 8 bits
-//     returns operand    loads them Sums       sixteen sums of products: zero, or what start()
-//     begins with
+//     put        stores them; the argument is bytes of codes, or what a form's field() returns
+//     operand    loads them
+//     Sums       sixteen sums of products: zero, or what start() begins with
 //       add      those of four in-features with a quad, or with a line of Inputs: at most the ones
 //                of kMostActGroup in-features and of the quads of their second plane
 //       total    all of it; the argument is what start() was called with, or zero
