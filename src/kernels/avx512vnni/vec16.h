@@ -84,5 +84,6 @@ inline void opaque(F16x& v) { asm volatile("" : "+v"(v.v)); }
 
 // In assembler, which GCC 12 does not leave out (docs/adr/0038).
 inline void prefetch(const void* p) { asm volatile("prefetcht0 (%0)" ::"r"(p)); }
+inline void prefetch_second(const void* p) { asm volatile("prefetcht1 (%0)" ::"r"(p)); }
 
 }  // namespace

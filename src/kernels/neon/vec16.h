@@ -142,5 +142,6 @@ inline float reduce_max(F16x v) {
 
 // In assembler, which GCC 12 does not leave out (docs/adr/0038).
 inline void prefetch(const void* p) { asm volatile("prfm pldl1keep, [%0]" ::"r"(p)); }
+inline void prefetch_second(const void* p) { asm volatile("prfm pldl2keep, [%0]" ::"r"(p)); }
 
 }  // namespace
