@@ -17,16 +17,27 @@ constexpr std::int64_t kBlockTokens = 64;  // that meet a panel while their inpu
 // A multiple of every weight's panel, and of what activations share a scale.
 constexpr std::int64_t kGatedRows = kernels::kMostActGroup;
 
-// The product of gate or up for rows [row, row + count) and tokens [token, token + tokens).
-void block_product(const kernels::KernelTable& table, const CpuWeight& weight,
-                   const CpuLinearInput& x, std::int64_t row, std::int64_t token,
-                   std::int64_t tokens, float* out) {
+constexpr std::int64_t kLine = 16;  // of a cache, in floats
+
+// Columns of gate and up, [tokens][width], that are multiplied before what they make is quantised.
+struct GatedPiece {
+  std::int64_t row;  // of the weights; a multiple of kGatedRows
+  std::int64_t width;
+  std::int64_t token;
+  std::int64_t tokens;
+
+  // An unused line between rows, which often are a power of two (model/model.cc).
+  std::int64_t stride() const { return width + kLine; }
+};
+
+void piece_product(const kernels::KernelTable& table, const CpuWeight& weight,
+                   const CpuLinearInput& x, const GatedPiece& piece, float* out) {
   const std::int64_t panel_rows = weight.panel_rows();
-  const auto first = static_cast<std::size_t>(row / panel_rows);
-  const auto last =
-      std::min(weight.panels(), static_cast<std::size_t>((row + kGatedRows) / panel_rows));
-  // Kernels write row r of the matrix at column r: shifted, so that `row` comes first.
-  weight.multiply(table, first, last, x, token, {out - row, tokens, weight.rows(), kGatedRows});
+  const auto first = static_cast<std::size_t>(piece.row / panel_rows);
+  const auto last = static_cast<std::size_t>((piece.row + piece.width + panel_rows - 1) / panel_rows);
+  // Kernels write row r of the matrix at column r: shifted, so that the first comes first.
+  weight.multiply(table, first, last, x, piece.token,
+                  {out - piece.row, piece.tokens, weight.rows(), piece.stride()});
 }
 
 }  // namespace
@@ -68,21 +79,26 @@ void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const C
                     std::int64_t rows, const GatedWeights& weights, CpuLinearInput& out) {
   const std::int64_t width = weights.gate.rows();
   const auto blocks = static_cast<std::size_t>((width + kGatedRows - 1) / kGatedRows);
+  // The fewer tokens, the more columns: a call of a kernel and sixteen groups that are quantised
+  // cost the same however many of them there are.
+  const std::int64_t most_blocks = std::max<std::int64_t>(1, kBlockTokens / rows);
   share_tapered(pool, blocks, [&](std::size_t begin, std::size_t end) {
-    alignas(64) float gate[kBlockTokens * kGatedRows];
-    alignas(64) float up[kBlockTokens * kGatedRows];
+    alignas(64) float gate[kBlockTokens * (kGatedRows + kLine)];
+    alignas(64) float up[kBlockTokens * (kGatedRows + kLine)];
+    const std::int64_t last = std::min(width, static_cast<std::int64_t>(end) * kGatedRows);
     for (std::int64_t token = 0; token < rows; token += kBlockTokens) {
-      const std::int64_t tokens = std::min(kBlockTokens, rows - token);
-      for (std::size_t block = begin; block < end; ++block) {
-        const std::int64_t row = static_cast<std::int64_t>(block) * kGatedRows;
-        const std::int64_t count = std::min(kGatedRows, width - row);
-        block_product(table, weights.gate, x, row, token, tokens, gate);
-        block_product(table, weights.up, x, row, token, tokens, up);
-        for (std::int64_t t = 0; t < tokens; ++t) {
-          float* values = gate + t * kGatedRows;
-          table.silu_mul(values, up + t * kGatedRows, static_cast<std::size_t>(count), values);
+      GatedPiece piece{static_cast<std::int64_t>(begin) * kGatedRows, 0, token,
+                       std::min(kBlockTokens, rows - token)};
+      for (; piece.row < last; piece.row += piece.width) {
+        piece.width = std::min(most_blocks * kGatedRows, last - piece.row);
+        piece_product(table, weights.gate, x, piece, gate);
+        piece_product(table, weights.up, x, piece, up);
+        for (std::int64_t t = 0; t < piece.tokens; ++t) {
+          float* values = gate + t * piece.stride();
+          table.silu_mul(values, up + t * piece.stride(), static_cast<std::size_t>(piece.width),
+                         values);
         }
-        out.put(table, token, row, {gate, tokens, count, kGatedRows});
+        out.put(table, token, piece.row, {gate, piece.tokens, piece.width, piece.stride()});
       }
     }
   });
