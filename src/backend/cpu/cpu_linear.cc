@@ -34,7 +34,8 @@ void piece_product(const kernels::KernelTable& table, const CpuWeight& weight,
                    const CpuLinearInput& x, const GatedPiece& piece, float* out) {
   const std::int64_t panel_rows = weight.panel_rows();
   const auto first = static_cast<std::size_t>(piece.row / panel_rows);
-  const auto last = static_cast<std::size_t>((piece.row + piece.width + panel_rows - 1) / panel_rows);
+  const auto last =
+      static_cast<std::size_t>((piece.row + piece.width + panel_rows - 1) / panel_rows);
   // Kernels write row r of the matrix at column r: shifted, so that the first comes first.
   weight.multiply(table, first, last, x, piece.token,
                   {out - piece.row, piece.tokens, weight.rows(), piece.stride()});

@@ -31,12 +31,14 @@ class KthLargest {
   std::vector<float>& heap_;  // its front is the smallest
 };
 
-// The logits of one panel in a row; the last panel is not always full.
+// The logits of panels [first, last) in a row; the last of all panels is not always full.
+std::span<float> panels_of(TensorView out, std::size_t t, std::size_t first, std::size_t last) {
+  const std::size_t begin = first * kernels::kFieldRows;
+  const std::size_t end = std::min(last * kernels::kFieldRows, static_cast<std::size_t>(out.cols));
+  return {out.row(static_cast<std::int64_t>(t)) + begin, end - begin};
+}
 std::span<float> panel_of(TensorView out, std::size_t t, std::size_t panel) {
-  const std::size_t first = panel * kernels::kFieldRows;
-  const auto vocab = static_cast<std::size_t>(out.cols);
-  return {out.row(static_cast<std::int64_t>(t)) + first,
-          std::min(kernels::kFieldRows, vocab - first)};
+  return panels_of(out, t, panel, panel + 1);
 }
 
 }  // namespace
@@ -67,6 +69,8 @@ void HeadScreen::estimate(const Call& call) {
         ceiling_[t * call.panels + panel] = call.head.ceiling(
             call.table, panel, norms_.data() + t * norms, panel_of(call.out, t, panel));
       }
+      const std::span<float> estimates = panels_of(call.out, t, begin, end);
+      std::fill(estimates.begin(), estimates.end(), -kInfinity);  // until it is multiplied
     }
   };
   share_tapered(call.pool, call.panels, [&](std::size_t begin, std::size_t end) {
@@ -123,18 +127,6 @@ void HeadScreen::multiply_marked(const Call& call) {
   });
 }
 
-void HeadScreen::clear_rest(const Call& call) const {
-  call.pool.parallel_for(call.panels, 4 * kPanelsAtOnce, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t t = 0; t < static_cast<std::size_t>(call.out.rows); ++t) {
-      for (std::size_t panel = begin; panel < end; ++panel) {
-        if (state_[panel] == Panel::kMultiplied) continue;
-        const std::span<float> logits = panel_of(call.out, t, panel);
-        std::fill(logits.begin(), logits.end(), -kInfinity);
-      }
-    }
-  });
-}
-
 // It has paid if fewer bytes were read than by the product of all.
 void HeadScreen::learn(const Call& call) {
   const auto multiplied = std::count(state_.begin(), state_.end(), Panel::kMultiplied);
@@ -155,7 +147,6 @@ void HeadScreen::top_logits(const kernels::KernelTable& table, ThreadPool& pool,
   multiply_marked(call);
   mark_rivals(call);
   multiply_marked(call);
-  clear_rest(call);
   learn(call);
 }
 

@@ -41,7 +41,6 @@ class HeadScreen {
   void mark_best(const Call& call);
   void mark_rivals(const Call& call);
   void multiply_marked(const Call& call);
-  void clear_rest(const Call& call) const;
   void learn(const Call& call);
 
   enum class Panel : std::uint8_t { kEstimated, kMarked, kMultiplied };
