@@ -26,7 +26,7 @@ struct GatedPiece {
   std::int64_t token;
   std::int64_t tokens;
 
-  // An unused line between rows, which often are a power of two (model/model.cc).
+  // An unused line between rows: a power of two apart, they would meet in one set of a cache.
   std::int64_t stride() const { return width + kLine; }
 };
 
@@ -80,9 +80,6 @@ void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const C
                     std::int64_t rows, const GatedWeights& weights, CpuLinearInput& out) {
   const std::int64_t width = weights.gate.rows();
   const auto blocks = static_cast<std::size_t>((width + kGatedRows - 1) / kGatedRows);
-  // The fewer tokens, the more columns: a call of a kernel and sixteen groups that are quantised
-  // cost the same however many of them there are.
-  const std::int64_t most_blocks = std::max<std::int64_t>(1, kBlockTokens / rows);
   share_tapered(pool, blocks, [&](std::size_t begin, std::size_t end) {
     alignas(64) float gate[kBlockTokens * (kGatedRows + kLine)];
     alignas(64) float up[kBlockTokens * (kGatedRows + kLine)];
@@ -90,8 +87,11 @@ void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const C
     for (std::int64_t token = 0; token < rows; token += kBlockTokens) {
       GatedPiece piece{static_cast<std::int64_t>(begin) * kGatedRows, 0, token,
                        std::min(kBlockTokens, rows - token)};
+      // The fewer tokens, the more columns, as many as the floats have room for: a call has its
+      // price, and the scales of sixteen groups are found for that of one (kernels/shared).
+      const std::int64_t most = kBlockTokens / piece.tokens * kGatedRows;
       for (; piece.row < last; piece.row += piece.width) {
-        piece.width = std::min(most_blocks * kGatedRows, last - piece.row);
+        piece.width = std::min(most, last - piece.row);
         piece_product(table, weights.gate, x, piece, gate);
         piece_product(table, weights.up, x, piece, up);
         for (std::int64_t t = 0; t < piece.tokens; ++t) {

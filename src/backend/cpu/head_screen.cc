@@ -70,7 +70,7 @@ void HeadScreen::estimate(const Call& call) {
             call.table, panel, norms_.data() + t * norms, panel_of(call.out, t, panel));
       }
       const std::span<float> estimates = panels_of(call.out, t, begin, end);
-      std::fill(estimates.begin(), estimates.end(), -kInfinity);  // until it is multiplied
+      std::fill(estimates.begin(), estimates.end(), -kInfinity);  // unless multiplied
     }
   };
   share_tapered(call.pool, call.panels, [&](std::size_t begin, std::size_t end) {

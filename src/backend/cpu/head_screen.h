@@ -37,7 +37,7 @@ class HeadScreen {
     TensorView out;
     std::size_t panels;
   };
-  void estimate(const Call& call);
+  void estimate(const Call& call);  // ceiling_ of all panels; leaves minus infinity in call.out
   void mark_best(const Call& call);
   void mark_rivals(const Call& call);
   void multiply_marked(const Call& call);
