@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/checksum.h"
+#include "tensor/row_stride.h"
 
 namespace bitcpm {
 namespace {
@@ -16,9 +17,7 @@ class Carver {
  public:
   explicit Carver(float* base) : base_(base) {}
   TensorView take(std::int64_t rows, std::int64_t cols) {
-    // An unused line between rows: 4 KB apart, those of a tile of tokens would meet in one set of a
-    // cache.
-    const std::int64_t stride = (cols + kLine - 1) / kLine * kLine + kLine;
+    const std::int64_t stride = row_stride(cols);
     const TensorView view{base_ == nullptr ? nullptr : base_ + used_, rows, cols, stride};
     used_ += static_cast<std::size_t>(rows * stride);
     return view;
@@ -26,8 +25,6 @@ class Carver {
   std::size_t used() const { return used_; }
 
  private:
-  static constexpr std::int64_t kLine = 16;  // of a cache, in floats
-
   float* base_;
   std::size_t used_ = 0;
 };

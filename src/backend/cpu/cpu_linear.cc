@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "backend/cpu/share_out.h"
+#include "tensor/row_stride.h"
 
 namespace bitcpm {
 namespace {
@@ -17,8 +18,6 @@ constexpr std::int64_t kBlockTokens = 64;  // that meet a panel while their inpu
 // A multiple of every weight's panel, and of what activations share a scale.
 constexpr std::int64_t kGatedRows = kernels::kMostActGroup;
 
-constexpr std::int64_t kLine = 16;  // of a cache, in floats
-
 // Columns of gate and up, [tokens][width], that are multiplied before what they make is quantised.
 struct GatedPiece {
   std::int64_t row;  // of the weights; a multiple of kGatedRows
@@ -26,8 +25,7 @@ struct GatedPiece {
   std::int64_t token;
   std::int64_t tokens;
 
-  // An unused line between rows: a power of two apart, they would meet in one set of a cache.
-  std::int64_t stride() const { return width + kLine; }
+  std::int64_t stride() const { return row_stride(width); }
 };
 
 void piece_product(const kernels::KernelTable& table, const CpuWeight& weight,
@@ -81,8 +79,8 @@ void multiply_gated(const kernels::KernelTable& table, ThreadPool& pool, const C
   const std::int64_t width = weights.gate.rows();
   const auto blocks = static_cast<std::size_t>((width + kGatedRows - 1) / kGatedRows);
   share_tapered(pool, blocks, [&](std::size_t begin, std::size_t end) {
-    alignas(64) float gate[kBlockTokens * (kGatedRows + kLine)];
-    alignas(64) float up[kBlockTokens * (kGatedRows + kLine)];
+    alignas(64) float gate[kBlockTokens * row_stride(kGatedRows)];
+    alignas(64) float up[kBlockTokens * row_stride(kGatedRows)];
     const std::int64_t last = std::min(width, static_cast<std::int64_t>(end) * kGatedRows);
     for (std::int64_t token = 0; token < rows; token += kBlockTokens) {
       GatedPiece piece{static_cast<std::int64_t>(begin) * kGatedRows, 0, token,

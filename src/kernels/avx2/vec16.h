@@ -118,7 +118,8 @@ inline float reduce_max(F16x v) {
 
 inline void opaque(F16x& v) { asm volatile("" : "+x"(v.lo), "+x"(v.hi)); }
 
-// In assembler, which GCC 12 does not leave out (docs/adr/0038).
+// Into the first or second-level cache; in assembler, which GCC 12 does not leave out
+// (docs/adr/0038).
 inline void prefetch(const void* p) { asm volatile("prefetcht0 (%0)" ::"r"(p)); }
 inline void prefetch_second(const void* p) { asm volatile("prefetcht1 (%0)" ::"r"(p)); }
 

@@ -140,7 +140,8 @@ inline float reduce_max(F16x v) {
   return vgetq_lane_f32(max4(two, vextq_f32(two, two, 1)), 0);
 }
 
-// In assembler, which GCC 12 does not leave out (docs/adr/0038).
+// Into the first or second-level cache; in assembler, which GCC 12 does not leave out
+// (docs/adr/0038).
 inline void prefetch(const void* p) { asm volatile("prfm pldl1keep, [%0]" ::"r"(p)); }
 inline void prefetch_second(const void* p) { asm volatile("prfm pldl2keep, [%0]" ::"r"(p)); }
 

@@ -129,7 +129,7 @@ inline float reduce_max(F16x v) {
   return v.lane[0];
 }
 
-// GCC 12 may leave these out, which does not matter here.
+// Into the first or second-level cache; GCC 12 may leave these out, which does not matter here.
 inline void prefetch(const void* p) { __builtin_prefetch(p); }
 inline void prefetch_second(const void* p) { __builtin_prefetch(p, 0, 2); }
 
